@@ -1,0 +1,1 @@
+"""Running handlers: one attempt from its claim to its settlement."""

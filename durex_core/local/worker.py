@@ -1,0 +1,191 @@
+"""The local worker: the only loop in durex. It calls the same passes that run in Lambda.
+
+It waits for the bell or for the moment that something is due, and runs nothing in between. Leases are extended while
+their attempts run. On stop it claims nothing more, lets attempts finish for the grace period, and gives back the rest
+without counting it; a killed worker's leases run out and its commands are claimed anew.
+"""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from random import Random
+
+from durex_core.clock import monotonic_seconds
+from durex_core.errors import DatabaseBusy, DatabaseUnavailable
+from durex_core.execution.runner import Runner
+from durex_core.execution.writer import Writer
+from durex_core.local.bell import Bell, Ears
+from durex_core.model import RetentionPolicy
+from durex_core.passes.dispatch import dispatch
+from durex_core.passes.execute import execute
+from durex_core.passes.prune import prune
+from durex_core.passes.rescue import rescue
+from durex_core.registry import Registry
+from durex_core.rules.lifecycle import Settlement
+from durex_core.store.database import Database
+
+LEASE = timedelta(seconds=30)
+GRACE = timedelta(seconds=30)
+
+_RESCUE_EVERY_SECONDS = 60.0
+_PRUNE_EVERY_SECONDS = 3600.0
+_DISPATCH_EVERY_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 60.0
+_SHORTEST_WAIT_SECONDS = 0.01
+_PAUSE_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs the commands of an application in this process until it is stopped."""
+
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        bell: Bell,
+        *,
+        queues: Sequence[str] | None = None,
+        concurrency: int = 10,
+        lease: timedelta = LEASE,
+        grace: timedelta = GRACE,
+        retention: RetentionPolicy | None = None,
+    ) -> None:
+        """Serve queues (default: all of the registry), at most `concurrency` attempts at a time."""
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._database = database
+        self._registry = registry
+        self._bell = bell
+        self._queues = list(queues or registry.queues)
+        self._concurrency = concurrency
+        self._lease = lease
+        self._grace = grace
+        self._retention = retention or RetentionPolicy()
+        self._stopping = threading.Event()
+        self._has_children = threading.Event()
+        self._duties = [Duty(self._rescue, _RESCUE_EVERY_SECONDS), Duty(self._prune, _PRUNE_EVERY_SECONDS)]
+        self._dispatch = Duty(self._promote_due, _DISPATCH_EVERY_SECONDS)
+
+    def stop(self) -> None:
+        """Ask the worker to stop; `run` returns when its attempts have ended or were given back. Safe in a signal."""
+        self._stopping.set()
+        self._bell.ring()
+
+    def run(self) -> None:
+        """Work until stopped."""
+        writer = Writer(self._database, lease=self._lease)
+        runner = Runner(
+            self._registry,
+            writer,
+            concurrency=self._concurrency,
+            on_settled=self._on_settled,
+            random=Random(),  # noqa: S311  spreads backoff, keeps no secret
+        )
+        ears = Ears(self._database, self._bell)
+        heart = Heart(runner, writer, self._lease)
+        try:
+            while not self._stopping.is_set():
+                self._bell.wait(self._turn(runner))
+        finally:
+            self._wind_down(runner)
+            heart.close()
+            ears.close()
+            writer.close()
+            runner.close()
+
+    def _turn(self, runner: Runner) -> float:
+        """Do what is due and return for how many seconds nothing will be."""
+        try:
+            for duty in self._duties:
+                duty.run_if_due()
+            if self._has_children.is_set():
+                self._has_children.clear()
+                self._database.poke()
+            return min(self._execute(runner), *(duty.due_in() for duty in self._duties))
+        except (DatabaseUnavailable, DatabaseBusy) as error:
+            _log.warning("waiting for the database: %s", error)
+            return _PAUSE_SECONDS
+
+    def _execute(self, runner: Runner) -> float:
+        free = runner.free
+        if not free:
+            return _LONGEST_WAIT_SECONDS
+        done = execute(self._database, runner, queues=self._queues, limit=free, lease=self._lease, worker=self.name)
+        if done.started == free:
+            # There is more than this worker can take: let what is due be weighed by priority with the rest.
+            self._dispatch.run_if_due()
+        if done.next_due is None:
+            return _LONGEST_WAIT_SECONDS
+        return min(max(done.next_due.total_seconds(), _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
+
+    def _rescue(self) -> None:
+        rescued = rescue(self._database)
+        if rescued:
+            _log.warning("took back %s commands whose worker had vanished", len(rescued))
+
+    def _promote_due(self) -> None:
+        dispatch(self._database, queues=self._queues)
+
+    def _prune(self) -> None:
+        prune(self._database, self._retention)
+
+    def _on_settled(self, settlement: Settlement, held: bool) -> None:  # noqa: FBT001  a callback
+        if held and settlement.children:
+            self._has_children.set()
+        self._bell.ring()
+
+    def _wind_down(self, runner: Runner) -> None:
+        if runner.wait_until_idle(self._grace.total_seconds()):
+            return
+        _log.warning("giving back %s unfinished commands", len(runner.running))
+        runner.release("the worker stopped")
+        runner.wait_until_idle(self._lease.total_seconds())
+
+
+class Duty:
+    """Something to do every so often."""
+
+    def __init__(self, work: Callable[[], None], every_seconds: float) -> None:
+        """Be due at once."""
+        self._work = work
+        self._every_seconds = every_seconds
+        self._due_at_seconds = 0.0
+
+    def due_in(self) -> float:
+        """Return the seconds until it is due, 0 if it is."""
+        return max(0.0, self._due_at_seconds - monotonic_seconds())
+
+    def run_if_due(self) -> None:
+        """Do it if it is due."""
+        if self.due_in() == 0.0:
+            self._due_at_seconds = monotonic_seconds() + self._every_seconds
+            self._work()
+
+
+class Heart:
+    """A thread that extends the leases of running attempts; an attempt whose lease is lost is told to stop."""
+
+    def __init__(self, runner: Runner, writer: Writer, lease: timedelta) -> None:
+        """Beat three times a lease."""
+        self._runner = runner
+        self._writer = writer
+        self._every_seconds = lease.total_seconds() / 3
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="durex-heart", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop beating."""
+        self._closing.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._closing.wait(self._every_seconds):
+            beats = [(running, self._writer.extend(running.command)) for running in self._runner.running]
+            for running, held in beats:
+                if held.exception() is None and not held.result():
+                    running.context.cancel()

@@ -1,0 +1,34 @@
+"""The schema: bringing it up to date, and asking after it."""
+
+from dataclasses import dataclass
+
+from durex_core.model import RetentionPolicy
+from durex_core.store import partitions
+from durex_core.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """That the database answers, and with which schema."""
+
+    status: str
+    database: str
+    schema_version: int
+
+
+def migrate(database: Database, policy: RetentionPolicy) -> list[str]:
+    """Apply the missing migrations, make partitions ahead, and return the names of what was applied."""
+    applied = database.migrate()
+    database.transact(lambda connection: partitions.keep_up(connection, policy))
+    return applied
+
+
+def health(database: Database) -> Health:
+    """Ask the database for its schema version.
+
+    Raises:
+        DatabaseUnavailable: it does not answer.
+        SchemaMissing: it was never migrated.
+    """
+    (row,) = database.run("schema/version")
+    return Health("healthy", database.dialect, row["version"])

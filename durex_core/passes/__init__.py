@@ -1,0 +1,1 @@
+"""Passes: each background duty as one bounded sweep. EventBridge or the local worker is the loop."""

@@ -1,0 +1,60 @@
+-- Takes the most urgent ready commands of these queues under a new lease: expired leases, due ones, pending ones.
+-- Rows that another worker is claiming are passed over. A taken-over lease leaves its crash in the history; a command
+-- whose budget is spent keeps its attempt number and is handed over for its ending.
+WITH lane AS (
+    SELECT jsonb_array_elements_text(:queues) AS queue
+),
+expired AS MATERIALIZED (
+    SELECT id, priority, ready_at
+    FROM durex.commands
+    WHERE state = 'started' AND lease_expires_at <= :now AND queue IN (SELECT queue FROM lane)
+    ORDER BY lease_expires_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+),
+due AS MATERIALIZED (
+    SELECT found.id, found.priority, found.ready_at
+    FROM lane CROSS JOIN LATERAL (
+        SELECT id, priority, ready_at
+        FROM durex.commands
+        WHERE queue = lane.queue AND state = 'scheduled' AND ready_at <= :now
+        ORDER BY ready_at
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ) AS found
+),
+pending AS MATERIALIZED (
+    SELECT found.id, found.priority, found.ready_at
+    FROM lane CROSS JOIN LATERAL (
+        SELECT id, priority, ready_at
+        FROM durex.commands
+        WHERE queue = lane.queue AND state = 'pending'
+        ORDER BY priority DESC, ready_at
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ) AS found
+),
+chosen AS MATERIALIZED (
+    SELECT id
+    FROM (SELECT * FROM expired UNION ALL SELECT * FROM due UNION ALL SELECT * FROM pending) AS candidate
+    ORDER BY priority DESC, ready_at, id
+    LIMIT :limit
+)
+UPDATE durex.commands AS command
+SET state = 'started',
+    attempt = least(command.attempt + 1, command.retries + 1),
+    lease_number = command.lease_number + 1,
+    lease_expires_at = :now + make_interval(secs => :lease_seconds),
+    started_at = :now,
+    worker = :worker,
+    history = CASE
+        WHEN command.state <> 'started' THEN command.history
+        ELSE CASE WHEN jsonb_array_length(command.history) < 50 THEN command.history ELSE command.history - 0 END
+            || jsonb_build_object(
+                'outcome', 'crashed', 'attempt', command.attempt, 'lease_number', command.lease_number,
+                'worker', command.worker, 'started_at', command.started_at, 'ended_at', :now
+            )
+    END
+FROM chosen
+WHERE command.id = chosen.id
+RETURNING command.*

@@ -1,0 +1,16 @@
+-- Promotes scheduled commands that are due, the longest due first.
+UPDATE durex.commands AS command
+SET state = 'pending'
+FROM (
+    SELECT found.id
+    FROM jsonb_array_elements_text(:queues) AS lane (queue) CROSS JOIN LATERAL (
+        SELECT id
+        FROM durex.commands
+        WHERE queue = lane.queue AND state = 'scheduled' AND ready_at <= :now
+        ORDER BY ready_at
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ) AS found
+) AS due
+WHERE command.id = due.id
+RETURNING command.id, command.queue

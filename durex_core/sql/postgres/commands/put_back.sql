@@ -1,0 +1,23 @@
+-- Ends attempts that do not end their command: it waits for its delay, the attempt goes into the history. A row missing
+-- from the answer had lost its lease.
+UPDATE durex.commands AS command
+SET state = ended.state,
+    ready_at = :now + make_interval(secs => ended.delay_seconds),
+    attempt = command.attempt - ended.given_back,
+    lease_expires_at = NULL,
+    started_at = NULL,
+    worker = NULL,
+    history = CASE WHEN jsonb_array_length(command.history) < 50 THEN command.history ELSE command.history - 0 END
+        || jsonb_build_object(
+            'outcome', ended.outcome, 'attempt', command.attempt, 'lease_number', command.lease_number,
+            'worker', command.worker, 'started_at', command.started_at, 'ended_at', :now, 'error', ended.error
+        )
+FROM jsonb_to_recordset(:rows) AS ended (
+    id uuid, lease_number bigint, state text, delay_seconds double precision, given_back integer, outcome text,
+    error jsonb
+)
+WHERE command.id = ended.id
+  AND command.lease_number = ended.lease_number
+  AND command.state = 'started'
+  AND command.lease_expires_at > :now
+RETURNING command.id

@@ -1,0 +1,23 @@
+-- Moves commands whose attempt ended them to the finished ones. A row missing from the answer had lost its lease.
+INSERT INTO finished_commands (
+    id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, started_at, finished_at,
+    created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key, idempotency_key,
+    retention, payload, backoff, tags, history, result, error
+)
+SELECT
+    commands.id, name, queue, ended.value ->> 'state', priority, ready_at, attempt, retries, run, lease_number,
+    started_at, :now, created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key,
+    idempotency_key, ended.value ->> 'retention', payload, backoff, tags, history, ended.value -> 'result',
+    ended.value -> 'error'
+FROM json_each(:rows) AS ended
+JOIN commands
+  ON commands.id = ended.value ->> 'id'
+ AND commands.lease_number = ended.value ->> 'lease_number'
+ AND commands.state = 'started'
+ AND commands.lease_expires_at > :now
+RETURNING id;
+
+-- A live row and a finished one with the same id are the move half done, in this very transaction.
+DELETE FROM commands
+WHERE id IN (SELECT value ->> 'id' FROM json_each(:rows))
+  AND id IN (SELECT id FROM finished_commands);

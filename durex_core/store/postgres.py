@@ -1,0 +1,212 @@
+"""Postgres: connections and transactions through psycopg.
+
+Connections are in autocommit mode, carry no session state and prepare nothing on the server, so that a pooler or a
+proxy may stand between. A connection that broke is thrown away; the next use opens a new one.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import errors as sqlstates
+from psycopg.rows import dict_row
+
+from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, SchemaMissing
+from durex_core.store import migrate, rows, statements
+from durex_core.store.database import Database, Row, masked
+
+_CONNECT_TIMEOUT_SECONDS = 10
+_CHANNEL = "durex_wake"
+_MIGRATION_LOCK = 0x6475726578  # "durex" in ASCII
+_OLDEST = 150000
+
+# What means "this connection is of no more use", beyond psycopg's own OperationalError: a server that shuts down, an
+# idle session that was ended, and a standby that answers after a failover.
+_CONNECTION_OVER = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    sqlstates.IdleSessionTimeout,
+    sqlstates.ReadOnlySqlTransaction,
+)
+_BUSY = (
+    sqlstates.DeadlockDetected,
+    sqlstates.SerializationFailure,
+    sqlstates.LockNotAvailable,
+    sqlstates.QueryCanceled,
+)
+_SCHEMA_MISSING = (sqlstates.UndefinedTable, sqlstates.InvalidSchemaName, sqlstates.UndefinedColumn)
+
+
+class PostgresConnection:
+    """One Postgres connection."""
+
+    dialect: statements.Dialect = "postgres"
+
+    def __init__(self, raw: psycopg.Connection[Row]) -> None:
+        """Wrap a driver connection."""
+        self.raw = raw
+
+    def run(self, statement: str, **parameters: Any) -> list[Row]:
+        """Run the statement and return its rows."""
+        (text,) = statements.load("postgres", statement).parts
+        bound = {name: _to_postgres(value) for name, value in parameters.items()}
+        bound.setdefault("now", None)
+        with _translated(statement):
+            cursor = self.raw.execute(text, bound)
+            return cursor.fetchall() if cursor.description else []
+
+
+class PostgresDatabase(Database):
+    """A Postgres database by URL."""
+
+    dialect: statements.Dialect = "postgres"
+
+    def __init__(self, url: str) -> None:
+        """Name the database; nothing is opened yet."""
+        self._url = url
+        self._idle: list[PostgresConnection] = []
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[PostgresConnection]:
+        """Open a transaction."""
+        with self.autocommit() as connection, _translated("transaction"), connection.raw.transaction():
+            yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[PostgresConnection]:
+        """Borrow a connection on which every statement commits by itself."""
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        connection = connection or PostgresConnection(self._connect())
+        try:
+            yield connection
+        except DatabaseUnavailable:
+            connection.raw.close()
+            self._drop_idle()
+            raise
+        finally:
+            if not connection.raw.closed:
+                with self._lock:
+                    self._idle.append(connection)
+
+    def migrate(self) -> list[str]:
+        """Bring the schema up to date; processes that start together take turns."""
+        with self.transaction() as connection:
+            self._check_version(connection.raw)
+            return migrate.apply(_PostgresTarget(connection.raw))
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._drop_idle()
+
+    def poke(self) -> None:
+        """Notify listeners; a hint, so that a database that is away is no error here."""
+        try:
+            with self.autocommit() as connection, _translated("poke"):
+                connection.raw.execute("SELECT pg_notify(%s, '')", (_CHANNEL,))
+        except DatabaseUnavailable:
+            return
+
+    @contextmanager
+    def listen(self, timeout_seconds: float) -> Iterator["_Notifications"]:
+        """Listen on a connection of its own."""
+        raw = self._connect()
+        try:
+            with _translated("listen"):
+                raw.execute(f"LISTEN {_CHANNEL}")
+            yield _Notifications(raw, timeout_seconds)
+        finally:
+            raw.close()
+
+    def _drop_idle(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.raw.close()
+
+    def _connect(self) -> psycopg.Connection[Row]:
+        try:
+            return psycopg.connect(
+                self._url,
+                autocommit=True,
+                row_factory=dict_row,
+                prepare_threshold=None,
+                connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+                application_name="durex",
+            )
+        except psycopg.Error as error:
+            msg = f"cannot connect to {masked(self._url)}: {error}"
+            raise DatabaseUnavailable(msg) from error
+
+    def _check_version(self, raw: psycopg.Connection[Row]) -> None:
+        version = raw.info.server_version
+        if version < _OLDEST:
+            msg = f"Postgres {version // 10000} is too old, durex needs 15 or newer"
+            raise DatabaseError(msg)
+
+
+class _Notifications:
+    """Waits for NOTIFY."""
+
+    def __init__(self, raw: psycopg.Connection[Row], timeout_seconds: float) -> None:
+        self._raw = raw
+        self._timeout_seconds = timeout_seconds
+
+    def wait(self) -> bool:
+        with _translated("listen"):
+            return any(True for _ in self._raw.notifies(timeout=self._timeout_seconds, stop_after=1))
+
+
+class _PostgresTarget:
+    """What `migrate.apply` asks of Postgres, inside one transaction."""
+
+    dialect: statements.Dialect = "postgres"
+
+    def __init__(self, raw: psycopg.Connection[Row]) -> None:
+        self._raw = raw
+
+    def prepare(self) -> None:
+        self._raw.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATION_LOCK,))
+        self._raw.execute("CREATE SCHEMA IF NOT EXISTS durex")
+        self._raw.execute(
+            "CREATE TABLE IF NOT EXISTS durex.migrations (version integer PRIMARY KEY, name text NOT NULL,"
+            " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+
+    def applied(self) -> dict[int, str]:
+        rows = self._raw.execute("SELECT version, checksum FROM durex.migrations").fetchall()
+        return {row["version"]: row["checksum"] for row in rows}
+
+    def execute(self, script: str) -> None:
+        self._raw.execute(script)
+
+    def record(self, version: int, name: str, checksum: str) -> None:
+        self._raw.execute(
+            "INSERT INTO durex.migrations (version, name, checksum) VALUES (%s, %s, %s)", (version, name, checksum)
+        )
+
+
+def _to_postgres(value: Any) -> Any:
+    return rows.document(value) if isinstance(value, list | dict) else value
+
+
+@contextmanager
+def _translated(statement: str) -> Iterator[None]:
+    """Turn driver errors into durex's, naming the statement."""
+    try:
+        yield
+    except _SCHEMA_MISSING as error:
+        msg = f"{statement}: {error.diag.message_primary}; run `durex migrate`"
+        raise SchemaMissing(msg) from error
+    except _BUSY as error:
+        msg = f"{statement}: {error}"
+        raise DatabaseBusy(msg) from error
+    except _CONNECTION_OVER as error:
+        msg = f"{statement}: {error}"
+        raise DatabaseUnavailable(msg) from error
+    except psycopg.Error as error:
+        msg = f"{statement}: {error}"
+        raise DatabaseError(msg) from error

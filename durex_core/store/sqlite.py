@@ -1,0 +1,257 @@
+"""SQLite: connections, types and transactions.
+
+A file database is in write-ahead mode with every commit synced, so that what enqueue accepted survives a power cut.
+Writers queue at `BEGIN IMMEDIATE`; readers never wait. `:memory:` has one connection, lent to one thread at a time.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, DurexError, SchemaMissing
+from durex_core.store import migrate, rows, statements
+from durex_core.store.database import Database, Row
+
+_BUSY_TIMEOUT_SECONDS = 30.0
+_LOOK_SECONDS = 0.1
+_OLDEST = (3, 38, 0)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_JSON_COLUMNS = frozenset({"payload", "backoff", "tags", "history", "result", "error"})
+_UUID_COLUMNS = frozenset({"id", "parent_id", "command_id"})
+
+
+class SqliteConnection:
+    """One SQLite connection."""
+
+    dialect: statements.Dialect = "sqlite"
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        """Wrap a driver connection that is in autocommit mode."""
+        self.raw = raw
+
+    def run(self, statement: str, **parameters: Any) -> list[Row]:
+        """Run the statement and return its rows; several parts run in one transaction."""
+        loaded = statements.load("sqlite", statement)
+        bound = {name: _to_sqlite(value) for name, value in parameters.items()}
+        bound.setdefault("now", None)
+        with self.committing() if len(loaded.parts) > 1 else nullcontext(), _translated(loaded.name):
+            return [row for part in loaded.parts for row in self._rows(part, bound)]
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Open a write transaction around the block, unless one is open already."""
+        if self.raw.in_transaction:
+            yield
+            return
+        with _translated("BEGIN"):
+            self.raw.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            with _translated("COMMIT"):
+                self.raw.execute("COMMIT")
+        except BaseException:
+            if self.raw.in_transaction:
+                self.raw.execute("ROLLBACK")
+            raise
+
+    def _rows(self, part: str, bound: dict[str, Any]) -> list[Row]:
+        cursor = self.raw.execute(part, bound)
+        columns = [column[0] for column in cursor.description or ()]
+        return [
+            {name: _from_sqlite(name, value) for name, value in zip(columns, row, strict=True)}
+            for row in cursor.fetchall()
+        ]
+
+
+class SqliteDatabase(Database):
+    """A SQLite file, or `:memory:`."""
+
+    dialect: statements.Dialect = "sqlite"
+
+    def __init__(self, path: str) -> None:
+        """Name the file; it is made when first used."""
+        if sqlite3.sqlite_version_info < _OLDEST:
+            msg = f"SQLite {sqlite3.sqlite_version} is too old, durex needs 3.38 or newer; use a newer Python"
+            raise DurexError(msg)
+        self._path = path
+        self._in_memory = path == ":memory:"
+        self._idle: list[SqliteConnection] = []
+        self._lock = threading.Lock()
+        self._only_one = threading.RLock()
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqliteConnection]:
+        """Open a write transaction."""
+        with self._borrowed() as connection, connection.committing():
+            yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[SqliteConnection]:
+        """Borrow a connection on which every statement commits by itself."""
+        with self._borrowed() as connection:
+            yield connection
+
+    def migrate(self) -> list[str]:
+        """Bring the schema up to date; processes that start together take turns."""
+        with self.transaction() as connection:
+            return migrate.apply(_SqliteTarget(connection.raw))
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.raw.close()
+
+    def poke(self) -> None:
+        """Do nothing: listeners see the file change."""
+
+    @contextmanager
+    def listen(self, timeout_seconds: float) -> Iterator["_DataVersion"]:
+        """Listen by looking at the file's change counter, which costs no query on any table."""
+        raw = self._connect()
+        try:
+            yield _DataVersion(raw, timeout_seconds)
+        finally:
+            raw.close()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[SqliteConnection]:
+        if self._in_memory:
+            with self._only_one:
+                yield self._take()
+            return
+        connection = self._take()
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                self._idle.append(connection)
+
+    def _take(self) -> SqliteConnection:
+        with self._lock:
+            if self._idle:
+                return self._idle[0] if self._in_memory else self._idle.pop()
+            connection = SqliteConnection(self._connect())
+            if self._in_memory:
+                self._idle.append(connection)
+            return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        if not self._in_memory and not Path(self._path).absolute().parent.is_dir():
+            msg = f"cannot open {self._path}: its folder does not exist; make it first"
+            raise DatabaseUnavailable(msg)
+        with _translated("connect"):
+            raw = sqlite3.connect(
+                self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            raw.execute("PRAGMA journal_mode = WAL")
+            raw.execute("PRAGMA synchronous = FULL")
+        return raw
+
+
+class _DataVersion:
+    """Watches `PRAGMA data_version`, which changes when another connection commits."""
+
+    def __init__(self, raw: sqlite3.Connection, timeout_seconds: float) -> None:
+        self._raw = raw
+        self._looks = max(1, round(timeout_seconds / _LOOK_SECONDS))
+        self._pause = threading.Event()
+        self._seen = self._version()
+
+    def wait(self) -> bool:
+        for _ in range(self._looks):
+            self._pause.wait(_LOOK_SECONDS)
+            version = self._version()
+            if version != self._seen:
+                self._seen = version
+                return True
+        return False
+
+    def _version(self) -> int:
+        with _translated("data_version"):
+            return int(self._raw.execute("PRAGMA data_version").fetchone()[0])
+
+
+class _SqliteTarget:
+    """What `migrate.apply` asks of SQLite, inside one transaction."""
+
+    dialect: statements.Dialect = "sqlite"
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+
+    def prepare(self) -> None:
+        self._raw.execute(
+            "CREATE TABLE IF NOT EXISTS migrations"
+            " (version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at TEXT NOT NULL)"
+        )
+
+    def applied(self) -> dict[int, str]:
+        return dict(self._raw.execute("SELECT version, checksum FROM migrations"))
+
+    def execute(self, script: str) -> None:
+        for part in statements.parse("sqlite", "migration", script).parts:
+            self._raw.execute(part)
+
+    def record(self, version: int, name: str, checksum: str) -> None:
+        self._raw.execute(
+            "INSERT INTO migrations VALUES (?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))", (version, name, checksum)
+        )
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return a moment as the store keeps it: whole microseconds since 1970-01-01 UTC."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _to_sqlite(value: Any) -> Any:
+    match value:
+        case list() | dict():
+            return rows.document(value)
+        case datetime():
+            return to_microseconds(value)
+        case UUID():
+            return str(value)
+        case _:
+            return value
+
+
+def _from_sqlite(column: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if column in _JSON_COLUMNS:
+        return json.loads(value)
+    if column in _UUID_COLUMNS:
+        return UUID(value)
+    if column.endswith("_at"):
+        return _EPOCH + value * _MICROSECOND
+    return value
+
+
+@contextmanager
+def _translated(statement: str) -> Iterator[None]:
+    """Turn driver errors into durex's, naming the statement."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _durex_error(statement, error) from error
+
+
+def _durex_error(statement: str, error: sqlite3.Error) -> DatabaseError:
+    message = f"{statement}: {error}"
+    if "no such table" in message or "no such column" in message:
+        return SchemaMissing(f"{message}; run `durex migrate`")
+    if "locked" in message or "busy" in message:
+        return DatabaseBusy(message)
+    if "unable to open" in message or "disk" in message:
+        return DatabaseUnavailable(message)
+    return DatabaseError(message)

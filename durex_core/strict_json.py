@@ -1,0 +1,105 @@
+"""JSON that both stores can hold: no NaN, no infinity, no NUL, no lone surrogate, text keys only.
+
+Postgres refuses such values inside `jsonb`, SQLite would take them; durex refuses them at the edge, on both, with the
+path of the offending part.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+
+class NotPlainJson(ValueError):
+    """A value has no plain JSON form; `path` leads to the part that has none."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        """Keep the path, such as `items[2].note` (empty for the value itself), and the reason."""
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.path = path
+        self.reason = reason
+
+
+def encode(value: Any) -> str:
+    """Return the value's JSON text.
+
+    Raises:
+        NotPlainJson: a part of the value cannot be held as JSON by both stores.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text.encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _explain(value, error) from None
+    if "\\u0000" in text:
+        _refuse_nul(value)
+    return text
+
+
+def plain(value: Any) -> Any:
+    """Turn models, dataclasses, dates and the like into plain JSON values.
+
+    Raises:
+        NotPlainJson: some part has no JSON form.
+    """
+    try:
+        return to_jsonable_python(value, by_alias=True, inf_nan_mode="constants")
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise NotPlainJson("", f"has no JSON form: {error}") from None
+
+
+def clean_text(text: str) -> str:
+    """Return the text with whatever no store can hold (NUL, lone surrogates) replaced, for errors and tracebacks."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _explain(value: Any, error: Exception) -> NotPlainJson:
+    if isinstance(error, RecursionError) or "Circular" in str(error):
+        return NotPlainJson("", "is nested too deeply or refers to itself")
+    for path, leaf in _leaves(value):
+        reason = _fault(leaf)
+        if reason:
+            return NotPlainJson(path, reason)
+    return NotPlainJson("", str(error))
+
+
+def _refuse_nul(value: Any) -> None:
+    for path, leaf in _leaves(value):
+        if isinstance(leaf, str) and "\0" in leaf:
+            raise NotPlainJson(path, "holds the NUL character, which Postgres cannot store; remove it")
+
+
+def _fault(leaf: Any) -> str | None:
+    """Say why a leaf is not plain JSON, or None if it is."""
+    if isinstance(leaf, float) and not math.isfinite(leaf):
+        return f"is {leaf}, which JSON cannot hold; use null or text"
+    if isinstance(leaf, str) and not _is_unicode(leaf):
+        return "holds a lone surrogate, which is not valid Unicode; decode the text properly"
+    if leaf is None or isinstance(leaf, str | int | float):
+        return None
+    return f"is a {type(leaf).__name__}, which has no JSON form"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Walk to every key and scalar, with its path."""
+    match value:
+        case dict():
+            for key, item in value.items():
+                inner = f"{path}.{key!s}" if path else str(key)
+                yield inner.encode("utf-8", "replace").decode().replace("\0", "\\0"), key
+                yield from _leaves(item, inner)
+        case list() | tuple():
+            for index, item in enumerate(value):
+                yield from _leaves(item, f"{path}[{index}]")
+        case _:
+            yield path, value
