@@ -7,6 +7,7 @@ from durex_core.ids import new_id
 from durex_core.model import Enqueued, NewCommand, Spec
 from durex_core.operations.wake import Wake
 from durex_core.registry import Registry
+from durex_core.rules.lifecycle import soonest
 from durex_core.store import commands
 from durex_core.store.database import Database
 
@@ -21,7 +22,9 @@ def enqueue(database: Database, registry: Registry, wake: Wake, specs: Sequence[
     if not new:
         return []
     enqueued = database.transact(lambda connection: commands.enqueue(connection, new))
-    wake.ready({command.queue for command, answer in zip(new, enqueued, strict=True) if answer.created})
+    created = [command for command, answer in zip(new, enqueued, strict=True) if answer.created]
+    if created:
+        wake.ready(soonest((command.queue, command.delay) for command in created))
     return enqueued
 
 

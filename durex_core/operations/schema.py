@@ -1,9 +1,11 @@
 """The schema: bringing it up to date, and asking after it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from durex_core.model import RetentionPolicy
 from durex_core.store import partitions
+from durex_core.store import roles as store_roles
 from durex_core.store.database import Database
 
 
@@ -32,3 +34,8 @@ def health(database: Database) -> Health:
     """
     (row,) = database.run("schema/version")
     return Health("healthy", database.dialect, row["version"])
+
+
+def grant(database: Database, roles: Mapping[str, str]) -> None:
+    """Set up the login roles of a deployment; `roles` maps each duty (worker, enqueue, api, tick) to a role's name."""
+    database.transact(lambda connection: store_roles.grant(connection, roles))

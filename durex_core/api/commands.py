@@ -1,0 +1,125 @@
+"""`/v1/commands`: enqueue a command, and look one up."""
+
+import json
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.api_gateway import Router
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path
+from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
+
+from durex_core.api.documents import CommandDocument, SpecDocument
+from durex_core.api.problems import Kind, responses
+from durex_core.api.request_body import JSON
+from durex_core.app import Durex
+from durex_core.errors import InvalidSpec
+from durex_core.model import Enqueued, Key
+from durex_core.operations.describe import describe
+
+PATH = "/v1/commands"
+
+_EXAMPLE_ID = "019a2063-fc05-72e4-9bc1-56922de41a35"
+_EXAMPLES = {
+    "order": {
+        "summary": "An order",
+        "value": {
+            "name": "process_order",
+            "payload": {"id": "42", "amount": 999},
+            "retries": 3,
+            "backoff": {"kind": "exponential", "initial_delay": 1, "factor": 2, "max_delay": 300},
+            "unique_key": "order:42",
+        },
+    },
+    "later": {
+        "summary": "In ten minutes",
+        "value": {"name": "process_order", "payload": {"id": "42", "amount": 999}, "delay_seconds": 600},
+    },
+}
+
+
+def _enqueued(description: str, *, created: bool) -> OpenAPIResponse:
+    example = {"value": {"id": _EXAMPLE_ID, "created": created}}
+    return {
+        "description": description,
+        "headers": {"Location": {"description": "Where the command is found.", "schema": {"type": "string"}}},
+        "content": {JSON: {"model": Enqueued, "examples": {"order": example}}},
+    }
+
+
+_ENQUEUED: dict[int, OpenAPIResponse] = {
+    HTTPStatus.CREATED.value: _enqueued("The command was stored.", created=True),
+    HTTPStatus.OK.value: _enqueued("A command with this key exists; nothing was stored.", created=False),
+}
+_FOUND: dict[int, OpenAPIResponse] = {
+    HTTPStatus.OK.value: {"description": "The command.", "content": {JSON: {"model": CommandDocument}}}
+}
+_DATABASE = (Kind.DATABASE_UNAVAILABLE, Kind.DATABASE_BUSY, Kind.SCHEMA_MISSING)
+
+IdempotencyKey = Annotated[
+    Key | None,
+    Header(
+        alias="Idempotency-Key",
+        description="For a command's name, enqueuing again with the same key returns the first command.",
+    ),
+]
+
+
+def commands_router(app: Durex) -> Router:
+    """Return the routes of an application's commands."""
+    router = Router()  # type: ignore[no-untyped-call]
+
+    @router.post(
+        PATH,
+        summary="Enqueue a command",
+        operation_id="enqueue",
+        tags=["commands"],
+        responses=_ENQUEUED
+        | responses(
+            Kind.MALFORMED_REQUEST,
+            Kind.TOO_LARGE,
+            Kind.UNSUPPORTED_MEDIA_TYPE,
+            Kind.INVALID_SPEC,
+            Kind.UNKNOWN_COMMAND,
+            Kind.INTERNAL_ERROR,
+            *_DATABASE,
+        ),
+    )
+    def enqueue(
+        spec: Annotated[SpecDocument, Body(openapi_examples=_EXAMPLES)],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response[str]:
+        enqueued = app.enqueue(spec.to_spec(_one_key(spec.idempotency_key, idempotency_key)))
+        status = HTTPStatus.CREATED if enqueued.created else HTTPStatus.OK
+        return _answer(
+            {"id": str(enqueued.id), "created": enqueued.created}, status, {"Location": f"{PATH}/{enqueued.id}"}
+        )
+
+    @router.head(f"{PATH}/<id>", include_in_schema=False)
+    @router.get(
+        f"{PATH}/<id>",
+        summary="Look up a command",
+        operation_id="get_command",
+        tags=["commands"],
+        responses=_FOUND | responses(Kind.MALFORMED_ID, Kind.COMMAND_NOT_FOUND, Kind.INTERNAL_ERROR, *_DATABASE),
+    )
+    def get(id: Annotated[UUID, Path(description="The command's id.")]) -> Response[str]:  # noqa: A002  HTTP's name
+        return _answer(describe(app.get(id)), HTTPStatus.OK)
+
+    return router
+
+
+def _one_key(in_body: str | None, in_header: str | None) -> str | None:
+    """Return the key that was given in either place.
+
+    Raises:
+        InvalidSpec: both were, and they differ.
+    """
+    if in_body is not None and in_header is not None and in_body != in_header:
+        raise InvalidSpec("idempotency_key", "differs from the header Idempotency-Key; send one of them")
+    return in_header if in_body is None else in_body
+
+
+def _answer(document: dict[str, Any], status: HTTPStatus, headers: dict[str, str] | None = None) -> Response[str]:
+    return Response(status.value, JSON, json.dumps(document, ensure_ascii=False, separators=(",", ":")), headers)
