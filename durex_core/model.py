@@ -223,5 +223,5 @@ class Command:
 
     @property
     def is_overdrawn(self) -> bool:
-        """Whether the last attempt of the budget crashed: the command was claimed for its ending, not for another try."""
+        """Whether the last attempt of the budget crashed: the command was claimed for its ending alone."""
         return bool(self.history) and self.history[-1].outcome == CRASHED and self.history[-1].attempt == self.attempt

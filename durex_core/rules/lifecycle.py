@@ -4,6 +4,7 @@
 an attempt into what is stored. It reads no clock: it returns delays, and the database adds them to its own time.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -84,6 +85,12 @@ class Settlement:
     delay: timedelta = timedelta(0)
     gives_back: bool = False
 
+    @property
+    def wakes(self) -> dict[str, timedelta]:
+        """The queues that have work because of this settlement, and how long from now."""
+        own = [] if self.state.is_terminal else [(self.command.queue, self.delay)]
+        return soonest(own + [(child.queue, child.delay) for child in self.children])
+
 
 def decide(command: Command, outcome: Outcome, randomness: float) -> Settlement:
     """Turn what happened in an attempt into what is stored; `randomness` in [0, 1) spreads jittered backoff."""
@@ -102,6 +109,14 @@ def decide(command: Command, outcome: Outcome, randomness: float) -> Settlement:
             return _put_back(command, "released", ErrorInfo("Released", reason), timedelta(0))
         case HandlerMissing():
             return _without_handler(command)
+
+
+def soonest(due: Iterable[tuple[str, timedelta]]) -> dict[str, timedelta]:
+    """Return the shortest delay of each queue."""
+    shortest: dict[str, timedelta] = {}
+    for queue, delay in due:
+        shortest[queue] = min(delay, shortest.get(queue, delay))
+    return shortest
 
 
 def has_attempts_left(command: Command) -> bool:

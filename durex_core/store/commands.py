@@ -14,6 +14,8 @@ from durex_core.rules.lifecycle import Settlement
 from durex_core.store import keys, rows
 from durex_core.store.database import Connection
 
+Fence = tuple[UUID, int]
+
 _PLACING_TRIES = 5
 
 
@@ -57,6 +59,16 @@ def next_due(connection: Connection, queues: Sequence[str], *, now: datetime | N
     return None if row["due_seconds"] is None else timedelta(seconds=row["due_seconds"])
 
 
+def due_by_queue(
+    connection: Connection, queues: Sequence[str], *, horizon: timedelta, now: datetime | None = None
+) -> dict[str, timedelta]:
+    """Return the queues that have ready work (0) or will have some within the horizon, and how long from now."""
+    found = connection.run(
+        "commands/due_by_queue", queues=list(queues), horizon_seconds=horizon.total_seconds(), now=now
+    )
+    return {row["queue"]: timedelta(seconds=row["due_seconds"]) for row in found}
+
+
 def heartbeat(
     connection: Connection, held: Sequence[Command], *, lease: timedelta, now: datetime | None = None
 ) -> set[UUID]:
@@ -69,15 +81,16 @@ def settle(connection: Connection, settlements: Sequence[Settlement], *, now: da
     """Write how attempts ended, with the children of those that did; return the ids that still held their lease."""
     finishing = [settlement for settlement in settlements if settlement.state.is_terminal]
     returning = [settlement for settlement in settlements if not settlement.state.is_terminal]
-    settled: set[UUID] = set()
+    settled: set[Fence] = set()
     if finishing:
-        settled |= _ids(connection.run("commands/finish", rows=[rows.finish_row(s) for s in finishing], now=now))
+        settled |= _fences(connection.run("commands/finish", rows=[rows.finish_row(s) for s in finishing], now=now))
     if returning:
-        settled |= _ids(connection.run("commands/put_back", rows=[rows.put_back_row(s) for s in returning], now=now))
-    children = [child for s in finishing if s.command.id in settled for child in s.children]
+        settled |= _fences(connection.run("commands/put_back", rows=[rows.put_back_row(s) for s in returning], now=now))
+    # By fence, not by id: a zombie may report in one batch with its successor.
+    children = [child for s in finishing if _fence(s.command) in settled for child in s.children]
     if children:
         enqueue(connection, children, now=now)
-    return settled
+    return {command_id for command_id, _ in settled}
 
 
 def is_one_statement(settlements: Sequence[Settlement]) -> bool:
@@ -141,6 +154,14 @@ def _holders(connection: Connection, refused: Sequence[NewCommand]) -> dict[UUID
 
 def _ids(found: list[rows.Row]) -> set[UUID]:
     return {row["id"] for row in found}
+
+
+def _fence(command: Command) -> Fence:
+    return command.id, command.lease_number
+
+
+def _fences(found: list[rows.Row]) -> set[Fence]:
+    return {(row["id"], row["lease_number"]) for row in found}
 
 
 def _queues(found: list[rows.Row]) -> list[str]:

@@ -2,18 +2,23 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 from durex_core.errors import DatabaseBusy, DurexError
+from durex_core.store.migrate import Migration
 from durex_core.store.statements import Dialect
 
 Row = dict[str, Any]
 T = TypeVar("T")
 
 _TRIES = 5
+
+# A password may hold any character unescaped, as far as libpq can read it: from the first colon to the last @.
+_PASSWORD = re.compile(r"(://[^:@/]*):.*@", re.DOTALL)
+_PASSWORD_OPTION = re.compile(r"(password=)[^&]*", re.IGNORECASE)
 
 
 class Connection(Protocol):
@@ -48,8 +53,12 @@ class Database(ABC):
         """Borrow a connection on which every statement commits by itself."""
 
     @abstractmethod
-    def migrate(self) -> list[str]:
-        """Bring the schema up to date and return the names of the migrations that were applied."""
+    def migrate(self, wanted: Sequence[Migration] | None = None) -> list[str]:
+        """Bring the schema up to date (or apply the wanted migrations) and return the names of what was applied.
+
+        Raises:
+            MigrationError: an applied migration has another text than before.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -92,7 +101,26 @@ class Pokes(Protocol):
         ...
 
 
-def open_database(url: str) -> Database:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to get into a Postgres server, beyond what its URL says.
+
+    Attributes:
+        password: gives the current password at each connect (default: the URL's, or none).
+        sslmode: libpq's, such as `verify-full` (default: the URL's, or libpq's own).
+        certificates: the file of root certificates to trust (default: libpq's own).
+        connect_timeout_seconds: a database that resumes from its pause takes up to 30 s to answer.
+        max_connections: how many may be open at a time, listeners aside (default: as many as threads ask for).
+    """
+
+    password: Callable[[], str] | None = None
+    sslmode: str | None = None
+    certificates: str | None = None
+    connect_timeout_seconds: int = 10
+    max_connections: int | None = None
+
+
+def open_database(url: str, access: Access | None = None) -> Database:
     """Open a database by its URL: `sqlite:///file.db`, `sqlite:///:memory:` or `postgresql://…`.
 
     Raises:
@@ -107,13 +135,11 @@ def open_database(url: str) -> Database:
         case "postgresql" | "postgres":
             from durex_core.store.postgres import PostgresDatabase  # noqa: PLC0415  only the driver in use is imported
 
-            return PostgresDatabase(url)
+            return PostgresDatabase(url, access or Access())
     msg = f"database URL {masked(url)!r}: use sqlite:///FILE, sqlite:///:memory: or postgresql://USER@HOST/NAME"
     raise DurexError(msg)
 
 
 def masked(url: str) -> str:
-    """Return a database URL without its password, for messages and logs."""
-    password = urlsplit(url).password
-    without = url.replace(f":{password}@", ":***@") if password else url
-    return re.sub(r"(password=)[^&]*", r"\1***", without)
+    """Return a database URL without its password, for messages and logs; in doubt, more of it is masked."""
+    return _PASSWORD_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url))

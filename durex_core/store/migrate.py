@@ -6,7 +6,7 @@ edited migration is noticed; a schema newer than this code is accepted, since a 
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Protocol
@@ -61,8 +61,8 @@ def migrations(dialect: Dialect) -> list[Migration]:
     return sorted(_found(dialect), key=lambda migration: migration.version)
 
 
-def apply(target: Target) -> list[str]:
-    """Apply what is missing and return its names.
+def apply(target: Target, wanted: Sequence[Migration]) -> list[str]:
+    """Apply what is missing of the wanted migrations, in order, and return its names.
 
     Raises:
         MigrationError: an applied migration has another text than before.
@@ -70,7 +70,7 @@ def apply(target: Target) -> list[str]:
     target.prepare()
     applied = target.applied()
     done = []
-    for migration in migrations(target.dialect):
+    for migration in wanted:
         if migration.version in applied:
             _check_unchanged(migration, applied[migration.version])
             continue

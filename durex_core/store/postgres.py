@@ -4,23 +4,28 @@ Connections are in autocommit mode, carry no session state and prepare nothing o
 proxy may stand between. A connection that broke is thrown away; the next use opens a new one.
 """
 
+import selectors
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 from psycopg import errors as sqlstates
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
+from durex_core.clock import utc_now
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, SchemaMissing
 from durex_core.store import migrate, rows, statements
-from durex_core.store.database import Database, Row, masked
+from durex_core.store.database import Access, Database, Row, masked
 
-_CONNECT_TIMEOUT_SECONDS = 10
 _CHANNEL = "durex_wake"
 _MIGRATION_LOCK = 0x6475726578  # "durex" in ASCII
 _OLDEST = 150000
+_PLACE_SECONDS = 10.0
+_FRESH = timedelta(seconds=20)
 
 # What means "this connection is of no more use", beyond psycopg's own OperationalError: a server that shuts down, an
 # idle session that was ended, and a standby that answers after a failover.
@@ -47,6 +52,7 @@ class PostgresConnection:
     def __init__(self, raw: psycopg.Connection[Row]) -> None:
         """Wrap a driver connection."""
         self.raw = raw
+        self.used_at = utc_now()
 
     def run(self, statement: str, **parameters: Any) -> list[Row]:
         """Run the statement and return its rows."""
@@ -63,11 +69,13 @@ class PostgresDatabase(Database):
 
     dialect: statements.Dialect = "postgres"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, access: Access) -> None:
         """Name the database; nothing is opened yet."""
         self._url = url
+        self._access = access
         self._idle: list[PostgresConnection] = []
         self._lock = threading.Lock()
+        self._room = threading.BoundedSemaphore(access.max_connections) if access.max_connections else None
 
     @contextmanager
     def transaction(self) -> Iterator[PostgresConnection]:
@@ -78,37 +86,34 @@ class PostgresDatabase(Database):
     @contextmanager
     def autocommit(self) -> Iterator[PostgresConnection]:
         """Borrow a connection on which every statement commits by itself."""
-        with self._lock:
-            connection = self._idle.pop() if self._idle else None
-        connection = connection or PostgresConnection(self._connect())
-        try:
-            yield connection
-        except DatabaseUnavailable:
-            connection.raw.close()
-            self._drop_idle()
-            raise
-        finally:
-            if not connection.raw.closed:
-                with self._lock:
-                    self._idle.append(connection)
+        with self._place():
+            connection = self._take_idle() or PostgresConnection(self._connect())
+            try:
+                yield connection
+            except DatabaseUnavailable:
+                connection.raw.close()
+                self._drop_idle()
+                raise
+            finally:
+                if not connection.raw.closed:
+                    connection.used_at = utc_now()
+                    with self._lock:
+                        self._idle.append(connection)
 
-    def migrate(self) -> list[str]:
+    def migrate(self, wanted: Sequence[migrate.Migration] | None = None) -> list[str]:
         """Bring the schema up to date; processes that start together take turns."""
         with self.transaction() as connection:
             self._check_version(connection.raw)
-            return migrate.apply(_PostgresTarget(connection.raw))
+            return migrate.apply(_PostgresTarget(connection.raw), wanted or migrate.migrations(self.dialect))
 
     def close(self) -> None:
         """Close the idle connections."""
         self._drop_idle()
 
     def poke(self) -> None:
-        """Notify listeners; a hint, so that a database that is away is no error here."""
-        try:
-            with self.autocommit() as connection, _translated("poke"):
-                connection.raw.execute("SELECT pg_notify(%s, '')", (_CHANNEL,))
-        except DatabaseUnavailable:
-            return
+        """Notify listeners; a hint, so that whatever keeps it from being given is no error."""
+        with suppress(DatabaseError), self.autocommit() as connection, _translated("poke"):
+            connection.raw.execute("SELECT pg_notify(%s, '')", (_CHANNEL,))
 
     @contextmanager
     def listen(self, timeout_seconds: float) -> Iterator["_Notifications"]:
@@ -121,6 +126,30 @@ class PostgresDatabase(Database):
         finally:
             raw.close()
 
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Wait for one of the connections that may be open at a time, if their number is limited."""
+        if self._room is None:
+            yield
+            return
+        if not self._room.acquire(timeout=_PLACE_SECONDS):
+            raise DatabaseBusy(f"no connection became free within {_PLACE_SECONDS:g} s")
+        try:
+            yield
+        finally:
+            self._room.release()
+
+    def _take_idle(self) -> PostgresConnection | None:
+        """Return an idle connection that the server has not ended meanwhile, if there is one."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                connection = self._idle.pop()
+            if not _has_word_from_server(connection.raw) and (_is_fresh(connection) or _answers(connection.raw)):
+                return connection
+            connection.raw.close()
+
     def _drop_idle(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
@@ -130,16 +159,34 @@ class PostgresDatabase(Database):
     def _connect(self) -> psycopg.Connection[Row]:
         try:
             return psycopg.connect(
-                self._url,
+                make_conninfo(self._url, **self._parameters()),
                 autocommit=True,
                 row_factory=dict_row,
                 prepare_threshold=None,
-                connect_timeout=_CONNECT_TIMEOUT_SECONDS,
-                application_name="durex",
             )
+        except psycopg.ProgrammingError:
+            # libpq quotes what it cannot read, which may be the password.
+            msg = f"cannot read the database URL {masked(self._url)}; percent-encode what is special in it"
+            raise DatabaseError(msg) from None
         except psycopg.Error as error:
             msg = f"cannot connect to {masked(self._url)}: {error}"
             raise DatabaseUnavailable(msg) from error
+
+    def _parameters(self) -> dict[str, str | int]:
+        access = self._access
+        chosen: dict[str, str | int | None] = {
+            "application_name": "durex",
+            # A server that vanished without a word (a failover) is noticed in seconds, not in a quarter of an hour.
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
+            "connect_timeout": access.connect_timeout_seconds,
+            "password": access.password() if access.password else None,
+            "sslmode": access.sslmode,
+            "sslrootcert": access.certificates,
+        }
+        return {name: value for name, value in chosen.items() if value is not None}
 
     def _check_version(self, raw: psycopg.Connection[Row]) -> None:
         version = raw.info.server_version
@@ -191,6 +238,26 @@ class _PostgresTarget:
 
 def _to_postgres(value: Any) -> Any:
     return rows.document(value) if isinstance(value, list | dict) else value
+
+
+def _has_word_from_server(raw: psycopg.Connection[Row]) -> bool:
+    """Whether an idle connection has something to read: the server's good-bye, or the end of the stream."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(raw.pgconn.socket, selectors.EVENT_READ)
+        return bool(selector.select(0))
+
+
+def _is_fresh(connection: PostgresConnection) -> bool:
+    """Whether it was used a moment ago. By the wall clock: the monotonic one may stand still in a frozen Lambda."""
+    return timedelta(0) <= utc_now() - connection.used_at < _FRESH
+
+
+def _answers(raw: psycopg.Connection[Row]) -> bool:
+    """Ask whether there still is a server, and one that can be written to."""
+    try:
+        return raw.execute("SELECT 1 WHERE NOT pg_is_in_recovery()").fetchone() is not None
+    except psycopg.Error:
+        return False
 
 
 @contextmanager

@@ -5,9 +5,10 @@ Writers queue at `BEGIN IMMEDIATE`; readers never wait. `:memory:` has one conne
 """
 
 import json
+import random
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from durex_core.store.database import Database, Row
 
 _BUSY_TIMEOUT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
+_WAL_TRIES = 300
 _OLDEST = (3, 38, 0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -99,10 +101,10 @@ class SqliteDatabase(Database):
         with self._borrowed() as connection:
             yield connection
 
-    def migrate(self) -> list[str]:
+    def migrate(self, wanted: Sequence[migrate.Migration] | None = None) -> list[str]:
         """Bring the schema up to date; processes that start together take turns."""
-        with self.transaction() as connection:
-            return migrate.apply(_SqliteTarget(connection.raw))
+        with self.transaction() as connection, _translated("migrate"):
+            return migrate.apply(_SqliteTarget(connection.raw), wanted or migrate.migrations(self.dialect))
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -153,9 +155,25 @@ class SqliteDatabase(Database):
             raw = sqlite3.connect(
                 self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
             )
-            raw.execute("PRAGMA journal_mode = WAL")
             raw.execute("PRAGMA synchronous = FULL")
+            _enter_wal(raw)
         return raw
+
+
+def _enter_wal(raw: sqlite3.Connection) -> None:
+    """Put a file into write-ahead mode, which it keeps.
+
+    Connections that do this at the same moment each hold what the other waits for: so none of them waits, all but one
+    step back, and they look again after a pause of random length.
+    """
+    raw.execute("PRAGMA busy_timeout = 0")
+    for _ in range(_WAL_TRIES):
+        try:
+            raw.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError:
+            threading.Event().wait(random.uniform(0.005, 0.05))  # noqa: S311  a pause, not a secret
+    raw.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT_SECONDS * 1000)}")
 
 
 class _DataVersion:

@@ -1,4 +1,5 @@
 -- The first schema: live commands, finished commands, keys.
+-- Payloads and results are json, not jsonb: they come back to the letter, large floats and -0.0 included.
 
 CREATE TABLE durex.commands (
     id               uuid PRIMARY KEY,
@@ -21,7 +22,7 @@ CREATE TABLE durex.commands (
     correlation_id   text,
     unique_key       text,
     idempotency_key  text,
-    payload          jsonb,
+    payload          json,
     backoff          jsonb,
     tags             jsonb NOT NULL DEFAULT '[]',
     history          jsonb NOT NULL DEFAULT '[]',
@@ -58,11 +59,11 @@ CREATE TABLE durex.finished_commands (
     unique_key       text,
     idempotency_key  text,
     retention        text NOT NULL CHECK (retention IN ('completed', 'attention')),
-    payload          jsonb,
+    payload          json,
     backoff          jsonb,
     tags             jsonb NOT NULL,
     history          jsonb NOT NULL,
-    result           jsonb,
+    result           json,
     error            jsonb
 ) PARTITION BY LIST (retention);
 
@@ -93,7 +94,7 @@ CREATE INDEX keys_expiry ON durex.keys (expires_at);
 CREATE VIEW durex.all_commands AS
 SELECT id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, lease_expires_at, started_at,
        NULL::timestamptz AS finished_at, created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id,
-       unique_key, idempotency_key, payload, backoff, tags, history, NULL::jsonb AS result, NULL::jsonb AS error
+       unique_key, idempotency_key, payload, backoff, tags, history, NULL::json AS result, NULL::jsonb AS error
 FROM durex.commands
 UNION ALL
 SELECT id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, NULL, started_at,

@@ -7,7 +7,7 @@ WITH lane AS (
 expired AS MATERIALIZED (
     SELECT id, priority, ready_at
     FROM durex.commands
-    WHERE state = 'started' AND lease_expires_at <= :now AND queue IN (SELECT queue FROM lane)
+    WHERE state = 'started' AND lease_expires_at <= :now AND queue = ANY (ARRAY(SELECT queue FROM lane))
     ORDER BY lease_expires_at
     LIMIT :limit
     FOR UPDATE SKIP LOCKED

@@ -1,8 +1,8 @@
 -- Moves commands whose attempt ended them to the finished ones. A row missing from the answer had lost its lease.
 WITH ended AS (
     SELECT *
-    FROM jsonb_to_recordset(:rows) AS row (
-        id uuid, lease_number bigint, state text, retention text, result jsonb, error jsonb
+    FROM json_to_recordset(:rows) AS row (
+        id uuid, lease_number bigint, state text, retention text, result json, error jsonb
     )
 ),
 moved AS (
@@ -24,4 +24,4 @@ SELECT
     created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key, idempotency_key,
     retention, payload, backoff, tags, history, result, error
 FROM moved
-RETURNING id
+RETURNING id, lease_number

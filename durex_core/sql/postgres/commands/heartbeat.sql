@@ -6,4 +6,4 @@ WHERE command.id = held.id
   AND command.lease_number = held.lease_number
   AND command.state = 'started'
   AND command.lease_expires_at > :now
-RETURNING command.id
+RETURNING command.id, command.lease_number

@@ -13,5 +13,5 @@ FROM (
     UNION ALL
     SELECT min(lease_expires_at)
     FROM durex.commands
-    WHERE state = 'started' AND queue IN (SELECT jsonb_array_elements_text(:queues))
+    WHERE state = 'started' AND queue = ANY (ARRAY(SELECT jsonb_array_elements_text(:queues)))
 ) AS waiting

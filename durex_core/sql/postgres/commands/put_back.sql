@@ -20,4 +20,4 @@ WHERE command.id = ended.id
   AND command.lease_number = ended.lease_number
   AND command.state = 'started'
   AND command.lease_expires_at > :now
-RETURNING command.id
+RETURNING command.id, command.lease_number

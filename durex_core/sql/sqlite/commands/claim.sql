@@ -34,7 +34,7 @@ UPDATE commands
 SET state = 'started',
     attempt = min(attempt + 1, retries + 1),
     lease_number = lease_number + 1,
-    lease_expires_at = :now + CAST(:lease_seconds * 1000000 AS INTEGER),
+    lease_expires_at = :now + CAST(round(:lease_seconds * 1000000) AS INTEGER),
     started_at = :now,
     worker = :worker,
     history = CASE

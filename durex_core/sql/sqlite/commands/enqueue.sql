@@ -5,7 +5,7 @@ INSERT INTO commands (
 )
 SELECT
     value ->> 'id', value ->> 'name', value ->> 'queue', value ->> 'state', value ->> 'priority',
-    :now + CAST((value ->> 'delay_seconds') * 1000000 AS INTEGER), :now, value ->> 'retries',
+    :now + CAST(round((value ->> 'delay_seconds') * 1000000) AS INTEGER), :now, value ->> 'retries',
     value ->> 'timeout_seconds', value ->> 'dead_letter', value ->> 'parent_id', value ->> 'correlation_id',
     value ->> 'unique_key', value ->> 'idempotency_key', value -> 'payload', value -> 'backoff', value -> 'tags'
 FROM json_each(:rows)

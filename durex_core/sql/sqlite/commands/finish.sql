@@ -15,7 +15,7 @@ JOIN commands
  AND commands.lease_number = ended.value ->> 'lease_number'
  AND commands.state = 'started'
  AND commands.lease_expires_at > :now
-RETURNING id;
+RETURNING id, lease_number;
 
 -- A live row and a finished one with the same id are the move half done, in this very transaction.
 DELETE FROM commands

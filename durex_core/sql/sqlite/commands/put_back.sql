@@ -2,7 +2,7 @@
 -- from the answer had lost its lease.
 UPDATE commands
 SET state = ended.value ->> 'state',
-    ready_at = :now + CAST((ended.value ->> 'delay_seconds') * 1000000 AS INTEGER),
+    ready_at = :now + CAST(round((ended.value ->> 'delay_seconds') * 1000000) AS INTEGER),
     attempt = attempt - (ended.value ->> 'given_back'),
     lease_expires_at = NULL,
     started_at = NULL,
@@ -20,4 +20,4 @@ WHERE commands.id = ended.value ->> 'id'
   AND commands.lease_number = ended.value ->> 'lease_number'
   AND commands.state = 'started'
   AND commands.lease_expires_at > :now
-RETURNING commands.id
+RETURNING commands.id, commands.lease_number

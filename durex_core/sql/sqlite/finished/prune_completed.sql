@@ -3,7 +3,7 @@ DELETE FROM finished_commands
 WHERE id IN (
     SELECT id
     FROM finished_commands
-    WHERE retention = 'completed' AND finished_at <= :now - CAST(:keep_seconds * 1000000 AS INTEGER)
+    WHERE retention = 'completed' AND finished_at <= :now - CAST(round(:keep_seconds * 1000000) AS INTEGER)
     ORDER BY finished_at
     LIMIT :limit
 )

@@ -1,6 +1,8 @@
 -- Takes keys, or finds who holds them: the answer names the holder of every key. Expired keys are free.
 INSERT INTO keys (scope, key, command_id, expires_at)
-SELECT value ->> 'scope', value ->> 'key', value ->> 'command_id', :now + CAST(:keep_seconds * 1000000 AS INTEGER)
+SELECT
+    value ->> 'scope', value ->> 'key', value ->> 'command_id',
+    :now + CAST(round(:keep_seconds * 1000000) AS INTEGER)
 FROM json_each(:rows)
 WHERE true
 ON CONFLICT (scope, key) DO UPDATE

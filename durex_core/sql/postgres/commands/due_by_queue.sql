@@ -1,0 +1,21 @@
+-- The queues that have ready work, or will within the horizon, and in how many seconds.
+SELECT lane.queue, greatest(extract(epoch FROM min(next.moment) - :now), 0)::double precision AS due_seconds
+FROM jsonb_array_elements_text(:queues) AS lane (queue) CROSS JOIN LATERAL (
+    (
+        SELECT :now AS moment
+        FROM durex.commands
+        WHERE queue = lane.queue AND state = 'pending'
+        ORDER BY priority DESC, ready_at
+        LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT ready_at
+        FROM durex.commands
+        WHERE queue = lane.queue AND state = 'scheduled'
+        ORDER BY ready_at
+        LIMIT 1
+    )
+) AS next
+GROUP BY lane.queue
+HAVING min(next.moment) <= :now + make_interval(secs => :horizon_seconds)

@@ -1,0 +1,145 @@
+"""An application whose workers are killed: run as `python chaos_app.py URL LOG GATE LEASE GRACE`.
+
+Each handler writes a line to the log as it begins and as it ends, `<what> <id> <attempt> <lease_number>`, with one
+write to a file in append mode, so that the lines of all processes stand whole and in order.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+from durex_core import AsyncContext, Context, Durex, Spec
+from durex_core.backoff import Constant
+from durex_core.facts import AttemptFacts
+from durex_core.results import Next, Spawn
+
+MANY = 200
+"""Retries of commands that no number of crashes is to end."""
+
+CHILDREN = {"chain": 1, "gated_chain": 1, "fan_out": 2}
+"""How many children the commands of a name have; the others have none."""
+
+MIXED = {"plain": 60, "asynchronous": 40, "chain": 40, "fan_out": 30, "flaky": 30, "hopeless": 20}
+"""A few hundred commands of all kinds, which have a hundred children."""
+
+SOON = Constant(timedelta(milliseconds=50))
+
+
+class Log:
+    """A file that handlers note their runs in."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Name the file; without one there is nothing to run."""
+        self._path = path
+
+    def note(self, what: str, ctx: AttemptFacts) -> None:
+        """Write a line, at once and whole."""
+        assert self._path is not None
+        line = f"{what} {ctx.id} {ctx.attempt} {ctx.command.lease_number}\n"
+        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(file, line.encode())
+        os.close(file)
+
+    def work(self, ctx: AttemptFacts, is_done: Callable[[], bool] = lambda: True) -> dict[str, int]:
+        """Take a moment, or until something is done, and return what tells of the lease."""
+        self.note("begin", ctx)
+        threading.Event().wait(Random().uniform(0, 0.1))
+        while not is_done():
+            threading.Event().wait(0.01)
+        self.note("end", ctx)
+        return {"lease_number": ctx.command.lease_number}
+
+
+def make_app(url: str, log: Path | None = None, gate: Path | None = None) -> Durex:
+    """Return the application, on a database; a worker needs the log, and the `gated` commands a gate."""
+    app = Durex(url)
+    _add_steady(app, Log(log))
+    _add_parents(app, Log(log), gate)
+    _add_failing(app, Log(log))
+    return app
+
+
+def _add_steady(app: Durex, log: Log) -> None:
+    @app.command("plain", retries=MANY)
+    def plain(ctx: Context) -> object:
+        return log.work(ctx)
+
+    @app.command("once", retries=0)
+    def once(ctx: Context) -> object:
+        return log.work(ctx)
+
+    @app.command("asynchronous", retries=MANY)
+    async def asynchronous(ctx: AsyncContext) -> object:
+        log.note("begin", ctx)
+        await asyncio.sleep(Random().uniform(0, 0.1))
+        log.note("end", ctx)
+        return {"lease_number": ctx.command.lease_number}
+
+
+def _add_parents(app: Durex, log: Log, gate: Path | None) -> None:
+    def is_open() -> bool:
+        return gate is not None and gate.exists()
+
+    @app.command("chain", retries=MANY)
+    def chain(ctx: Context) -> Next:
+        return Next(Spec("plain"), result=log.work(ctx))
+
+    @app.command("fan_out", retries=MANY)
+    def fan_out(ctx: Context) -> Spawn:
+        return Spawn(Spec("plain"), Spec("asynchronous"), result=log.work(ctx))
+
+    @app.command("gated", retries=MANY)
+    def gated(ctx: Context) -> object:
+        return log.work(ctx, is_open)
+
+    @app.command("gated_chain", retries=MANY)
+    def gated_chain(ctx: Context) -> Next:
+        return Next(Spec("plain"), result=log.work(ctx, is_open))
+
+
+def _add_failing(app: Durex, log: Log) -> None:
+    @app.command("flaky", retries=MANY, backoff=SOON)
+    def flaky(ctx: Context) -> object:
+        result = log.work(ctx)
+        if ctx.attempt == 1:
+            raise ValueError("once")
+        return result
+
+    @app.command("hopeless", retries=2, backoff=SOON)
+    def hopeless(ctx: Context) -> None:
+        log.work(ctx)
+        raise ValueError("always")
+
+    @app.command("poison", retries=2)
+    def poison(ctx: Context) -> None:
+        log.note("begin", ctx)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def enqueue(app: Durex, counts: dict[str, int]) -> dict[UUID, str]:
+    """Enqueue so many commands of each name, mixed; return the name of each id."""
+    names = [name for name, count in counts.items() for _ in range(count)]
+    Random(7).shuffle(names)
+    answers = app.enqueue_many([Spec(name) for name in names])
+    return {answer.id: name for answer, name in zip(answers, names, strict=True)}
+
+
+def main() -> None:
+    """Work until SIGTERM."""
+    url, log, gate, lease, grace = sys.argv[1:]
+    app = make_app(url, Path(log), Path(gate))
+    worker = app.worker(concurrency=4, lease=timedelta(seconds=float(lease)), grace=timedelta(seconds=float(grace)))
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    worker.run()
+    app.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""What goes into the store comes out of it, all or none of it, in the order in which it was asked for."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from factories import QUEUE, START, new_command
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+from strategies import json_values
+from virtual_store import VirtualStore
+
+from durex_core.backoff import Backoff, Constant, Exponential, Jittered, Linear, NoBackoff
+from durex_core.clock import utc_now
+from durex_core.errors import DatabaseError
+from durex_core.model import Command, NewCommand, State
+from durex_core.store import commands
+
+BACKOFF: TypeAdapter[Backoff] = TypeAdapter(Backoff)
+BACKOFFS: list[Backoff] = [
+    NoBackoff(),
+    Constant(timedelta(microseconds=1)),
+    Linear(timedelta(seconds=1.000001), timedelta(days=366)),
+    Exponential(timedelta(milliseconds=250), 1.1, timedelta(hours=1)),
+    Jittered(Exponential(), 0.25),
+    Jittered(Linear(), 0),
+]
+
+PAYLOADS: dict[str, Any] = {
+    "null": None,
+    "false": False,
+    "zero": 0,
+    "empty text": "",
+    "empty list": [],
+    "empty object": {},
+    "text that looks like a number": "007",
+    "text that looks like null": "null",
+    "text that looks like JSON": '{"a": 1}',
+    "quotes and backslashes": 'it\'s "quoted" \\ \\u0000 \\n',
+    "other scripts": "Grüße, 你好, здравствуйте, \U0001f9ea, e\u0301",
+    "control characters": "tab\t, newline\n, bell\x07, delete\x7f",
+    "percent and colon": "100 % of :rows, %(rows)s, ?, $1",
+    "a big integer": 2**80,
+    "a big negative integer": -(2**63) - 1,
+    "the largest exact integer": 2**53,
+    "a float": 0.1,
+    "a small float": 5e-324,
+    "a float with many digits": 0.30000000000000004,
+    "a whole float": 3.0,
+    "nested": {"a": [{"b": [None, True, [[]], {"c": {"": "empty key"}}]}], "ключ": -1.5e-7},
+    "many": list(range(1000)),
+}
+
+
+@pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
+def test_a_payload_comes_back_as_it_went_in(store: VirtualStore, payload: Any):
+    command_id = store.add(payload=payload)
+
+    stored = store.get(command_id).payload
+
+    assert stored == payload
+    assert type(stored) is type(payload)
+
+
+def test_every_field_comes_back_as_it_went_in(store: VirtualStore):
+    new = new_command(
+        name="pack",
+        queue="parcels.fragile",
+        payload={"street": "Große Straße 1"},
+        delay=timedelta(hours=1, microseconds=1),
+        priority=-32768,
+        retries=1000,
+        backoff={"kind": "constant", "delay": 1.5},
+        timeout=timedelta(days=7, microseconds=-1),
+        dead_letter=False,
+        tags=("größer", "b", "a", "b"),
+        correlation_id="order:42",
+        parent_id=uuid4(),
+        unique_key="unique ' \" \\ key",
+        idempotency_key="идемпотентность",
+    )
+
+    store.enqueue(new)
+
+    assert store.get(new.id) == Command(
+        id=new.id,
+        name="pack",
+        queue="parcels.fragile",
+        state=State.SCHEDULED,
+        payload={"street": "Große Straße 1"},
+        priority=-32768,
+        attempt=0,
+        retries=1000,
+        run=1,
+        backoff=store.get(new.id).backoff,
+        timeout=timedelta(days=7, microseconds=-1),
+        dead_letter=False,
+        tags=("größer", "b", "a", "b"),
+        correlation_id="order:42",
+        parent_id=new.parent_id,
+        unique_key="unique ' \" \\ key",
+        idempotency_key="идемпотентность",
+        lease_number=0,
+        lease_expires_at=None,
+        worker=None,
+        history=(),
+        created_at=START,
+        ready_at=START + timedelta(hours=1, microseconds=1),
+        started_at=None,
+    )
+
+
+def test_the_defaults_come_back_as_they_went_in(store: VirtualStore):
+    stored = store.get(store.add())
+
+    assert stored.state is State.PENDING
+    assert stored.ready_at == stored.created_at == START
+    assert (stored.priority, stored.attempt, stored.retries, stored.run, stored.lease_number) == (0, 0, 0, 1, 0)
+    assert (stored.backoff, stored.timeout, stored.parent_id, stored.correlation_id) == (None, None, None, None)
+    assert (stored.unique_key, stored.idempotency_key, stored.tags, stored.dead_letter) == (None, None, (), True)
+
+
+def test_a_backoff_of_every_kind_comes_back_as_it_went_in(store: VirtualStore):
+    for backoff in BACKOFFS:
+        stored = store.get(store.add(backoff=BACKOFF.dump_python(backoff, mode="json")))
+
+        assert stored.backoff == backoff
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(delay=st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=3660)))
+@example(timedelta(microseconds=249))  # in seconds, times a million, it is 248.99999999999997
+@example(timedelta(microseconds=276659389909305))
+def test_a_delay_is_kept_to_the_microsecond(store: VirtualStore, delay: timedelta):
+    stored = store.get(store.add(delay=delay))
+
+    assert stored.ready_at - stored.created_at == delay
+    assert stored.state is (State.SCHEDULED if delay else State.PENDING)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(timeout=st.timedeltas(min_value=timedelta(microseconds=1), max_value=timedelta(days=7)))
+def test_a_timeout_is_kept_to_the_microsecond(store: VirtualStore, timeout: timedelta):
+    assert store.get(store.add(timeout=timeout)).timeout == timeout
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(payload=json_values())
+def test_any_plain_json_comes_back_equal(store: VirtualStore, payload: Any):
+    assert store.get(store.add(payload=payload)).payload == payload
+
+
+def test_answers_come_in_the_order_of_the_specs_whatever_their_keys(store: VirtualStore):
+    new = [new_command(unique_key=key) for key in ("c", "a", None, "b", None)]
+
+    answers = store.enqueue(*new)
+
+    assert [answer.id for answer in answers] == [command.id for command in new]
+    assert all(answer.created for answer in answers)
+
+
+def test_nothing_is_stored_for_nothing(store: VirtualStore):
+    assert store.enqueue() == []
+    assert store.rows() == {"commands": [], "finished_commands": [], "keys": []}
+
+
+def test_many_commands_are_stored_at_once(store: VirtualStore):
+    new = [new_command(payload=number) for number in range(2000)]
+
+    assert [answer.id for answer in store.enqueue(*new)] == [command.id for command in new]
+
+    assert {row.payload for row in store.claim(limit=3000)} == set(range(2000))
+
+
+@pytest.mark.parametrize("bad", [{"payload": "NUL: \0"}, {"priority": 2**40}], ids=["payload", "priority"])
+def test_all_or_none_of_a_batch_are_stored(store: VirtualStore, bad: dict[str, Any]):
+    if store.database.dialect == "sqlite":
+        bad = {"dead_letter": 2}  # one of the few things that SQLite refuses by itself
+    good = [new_command(unique_key="a", idempotency_key="a"), new_command(idempotency_key="b")]
+
+    with pytest.raises(DatabaseError, match="commands/enqueue"):
+        store.enqueue(good[0], new_command(**bad), good[1])
+
+    assert store.rows() == {"commands": [], "finished_commands": [], "keys": []}
+
+
+def test_an_id_is_stored_once(store: VirtualStore):
+    new = new_command()
+    store.enqueue(new)
+
+    with pytest.raises(DatabaseError, match="commands/enqueue"):
+        store.enqueue(new)
+
+    assert store.count("commands") == 1
+
+
+def test_a_transaction_that_is_rolled_back_stores_nothing(store: VirtualStore):
+    class ChangedMyMind(Exception):
+        pass
+
+    def enqueue_and_fail(connection: Any) -> None:
+        commands.enqueue(connection, [new_command(idempotency_key="key")], now=START)
+        raise ChangedMyMind
+
+    with pytest.raises(ChangedMyMind):
+        store.database.transact(enqueue_and_fail)
+
+    assert store.rows() == {"commands": [], "finished_commands": [], "keys": []}
+
+
+def test_a_command_that_was_never_stored_is_not_found(store: VirtualStore):
+    assert store.find(uuid4()) is None
+
+
+def test_without_virtual_time_the_database_tells_the_time(store: VirtualStore):
+    new: list[NewCommand] = [new_command(), new_command(delay=timedelta(hours=1))]
+    before = utc_now()
+
+    store.database.transact(lambda connection: commands.enqueue(connection, new))
+
+    ready, future = store.get(new[0].id), store.get(new[1].id)
+    # SQLite's clock ticks in milliseconds.
+    assert before - timedelta(milliseconds=1) <= ready.created_at <= utc_now() + timedelta(milliseconds=1)
+    assert ready.ready_at == ready.created_at
+    assert future.ready_at - future.created_at == timedelta(hours=1)
+    with store.database.autocommit() as connection:
+        claimed = commands.claim(connection, [QUEUE], limit=9, lease=timedelta(minutes=1), worker="worker")
+    assert [command.id for command in claimed] == [ready.id]
+    assert claimed[0].lease_expires_at == claimed[0].started_at + timedelta(minutes=1)  # type: ignore[operator]

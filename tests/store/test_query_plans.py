@@ -1,0 +1,285 @@
+"""The plans of the statements that run all the time: by index, over as many rows as they return, whatever is stored.
+
+Checked with the statistics of a fresh database (there are none) and after ANALYZE, over 20,000 pending commands,
+5,000 future ones, 4,000 leases of which 3,000 ran out, and 20,000 finished ones.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import copy
+from typing import Any
+
+import pytest
+from databases import fresh_postgres
+from factories import START
+from virtual_store import query
+
+from durex_core.store import statements
+from durex_core.store.database import Connection, open_database
+from durex_core.store.sqlite import to_microseconds
+
+LIMIT = 10
+QUEUES = '["q1", "q2"]'
+# What a statement may touch: its limit in each scan of each queue, and no more of the backlog than that.
+MOST_ROWS = 100
+
+COMMANDS = {  # kind: (number, state, moment it is ready, end of its lease), in seconds from now
+    "pending": (20_000, "pending", -3600, None),
+    "future": (5_000, "scheduled", 3600, None),
+    "expired": (3_000, "started", -3600, -60),
+    "alive": (1_000, "started", -3600, 3600),
+}
+FINISHED = 20_000
+KEYS = 10_000
+
+PARAMETERS: dict[str, Any] = {
+    "horizon_seconds": 60.0,
+    "id": "00000000-0000-7000-8000-000000000001",
+    "keep_seconds": 10.0,
+    "lease_seconds": 30.0,
+    "limit": LIMIT,
+    "now": START,
+    "queues": QUEUES,
+    "unique_keys": '["unique 1", "unique 2", "unique 3"]',
+    "worker": "worker",
+}
+
+INDEXES = {
+    "commands/claim": {"commands_pending", "commands_scheduled", "commands_leases"},
+    "commands/dispatch": {"commands_scheduled"},
+    "commands/due_by_queue": {"commands_pending", "commands_scheduled"},
+    "commands/find_by_unique_key": {"commands_unique_key"},
+    "commands/get": {"commands_pkey", "finished_completed_default_id_idx"},
+    "commands/next_due": {"commands_scheduled", "commands_leases"},
+    "commands/rescue": {"commands_leases"},
+    "finished/prune_attention": {"finished_attention_default_age"},
+    "finished/prune_completed": {"finished_completed_default_age"},
+    "keys/prune": {"keys_expiry"},
+}
+SQLITE_NAMES = {
+    "commands_pkey": "sqlite_autoindex_commands_1",
+    "finished_attention_default_age": "finished_commands_age",
+    "finished_completed_default_age": "finished_commands_age",
+    "finished_completed_default_id_idx": "sqlite_autoindex_finished_commands_1",
+}
+FULL_TABLES = {"commands", "finished_completed_default", "finished_attention_default", "keys"}
+SETTLING = ["commands/finish", "commands/heartbeat", "commands/put_back"]
+
+
+@pytest.fixture(scope="module", params=["fresh", "analyzed"])
+def is_analyzed(request: pytest.FixtureRequest) -> bool:
+    """Whether the database knows its own statistics."""
+    return bool(request.param == "analyzed")
+
+
+@pytest.fixture(scope="module")
+def postgres(postgres_server: str, postgres_template: str, is_analyzed: bool) -> Iterator[Connection]:
+    """A full Postgres."""
+    with (
+        fresh_postgres(postgres_server, postgres_template) as url,
+        closing(open_database(url)) as database,
+        database.autocommit() as connection,
+    ):
+        # Nobody else is to analyze it meanwhile.
+        for table in ("commands", "finished_completed_default", "finished_attention_default", "keys"):
+            query(connection, f"ALTER TABLE durex.{table} SET (autovacuum_enabled = off)")
+        fill_postgres(connection)
+        if is_analyzed:
+            query(connection, "ANALYZE")
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, is_analyzed: bool) -> Iterator[Connection]:
+    """A full SQLite file."""
+    path = copy(sqlite_template, tmp_path_factory.mktemp("plans") / "full.db")
+    with closing(open_database(f"sqlite:///{path}")) as database:
+        with database.transaction() as connection:
+            fill_sqlite(connection)
+            if is_analyzed:
+                query(connection, "ANALYZE")
+        with database.autocommit() as connection:
+            yield connection
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_postgres_reads_by_index_and_no_more_than_it_needs(postgres: Connection, name: str, is_analyzed: bool):
+    plan = explain_postgres(postgres, name, PARAMETERS)
+
+    assert plan.scanned_tables & FULL_TABLES == set()
+    assert plan.indexes >= INDEXES[name]
+    # Without statistics Postgres may gather all expired leases and sort them, but never the waiting commands.
+    assert plan.most_rows <= (MOST_ROWS if is_analyzed else COMMANDS["expired"][0])
+
+
+@pytest.mark.parametrize("name", INDEXES)
+def test_postgres_keeps_to_that_when_there_is_nothing_to_find(postgres: Connection, name: str):
+    nothing = {"queues": '["nobody"]', "unique_keys": '["nobody"]', "id": "ffffffff-0000-7000-8000-000000000001"}
+
+    plan = explain_postgres(postgres, name, PARAMETERS | nothing)
+
+    assert plan.scanned_tables & FULL_TABLES == set()
+
+
+@pytest.mark.parametrize("name", SETTLING)
+def test_postgres_settles_without_reading_the_backlog(postgres: Connection, name: str):
+    rows = (
+        '[{"id": "00000000-0000-7000-8000-000000000001", "lease_number": 1, "state": "completed", '
+        '"retention": "completed", "delay_seconds": 0, "given_back": 0, "outcome": "failed"}]'
+    )
+
+    plan = explain_postgres(postgres, name, PARAMETERS | {"rows": rows})
+
+    assert "commands" not in plan.scanned_tables
+    assert plan.most_rows <= COMMANDS["alive"][0]
+
+
+@pytest.mark.parametrize("name", [*INDEXES, *SETTLING])
+def test_sqlite_reads_by_index(sqlite: Connection, name: str):
+    plan = explain_sqlite(sqlite, name)
+
+    # Only what a statement was handed, and what it has gathered itself, is read from end to end.
+    allowed = {"json_each", "lane", "ended", "held", "candidate", "all_commands"}
+    scanned = {match[1] for line in plan for match in [re.match(r"SCAN (\S+)", line)] if match}
+    assert {table for table in scanned if not table.startswith("(subquery")} <= allowed
+    for index in INDEXES.get(name, ()):
+        assert any(f"INDEX {SQLITE_NAMES.get(index, index)}" in line for line in plan), (index, plan)
+
+
+@pytest.mark.parametrize("name", [*INDEXES, *SETTLING])
+def test_sqlite_sorts_nothing_but_the_candidates_of_a_claim(sqlite: Connection, name: str):
+    plan = explain_sqlite(sqlite, name)
+
+    sorts = [line for line in plan if "TEMP B-TREE" in line]
+    assert sorts == (["USE TEMP B-TREE FOR ORDER BY"] if name == "commands/claim" else [])
+
+
+@dataclass
+class Plan:
+    """What a plan of Postgres reads."""
+
+    scanned_tables: set[str] = field(default_factory=set)
+    indexes: set[str] = field(default_factory=set)
+    most_rows: float = 0
+
+    def read(self, node: dict[str, Any]) -> None:
+        """Take in a node and all below it."""
+        rows = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        self.most_rows = max(self.most_rows, rows)
+        if node["Node Type"] == "Seq Scan":
+            self.scanned_tables.add(node["Relation Name"])
+        if "Index Name" in node:
+            self.indexes.add(node["Index Name"])
+        for below in node.get("Plans", ()):
+            self.read(below)
+
+
+def explain_postgres(connection: Connection, name: str, parameters: dict[str, Any]) -> Plan:
+    """Run a statement, measure it, and take it back."""
+    (text,) = statements.load("postgres", name).parts
+    with connection.raw.transaction(force_rollback=True):  # type: ignore[attr-defined]
+        (row,) = connection.raw.execute(  # type: ignore[attr-defined]
+            f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, FORMAT JSON) {text}", parameters
+        )
+    plan = Plan()
+    plan.read(row["QUERY PLAN"][0]["Plan"])
+    return plan
+
+
+def explain_sqlite(connection: Connection, name: str) -> list[str]:
+    """Return the lines of the plans of a statement's parts."""
+    given = PARAMETERS | {"now": to_microseconds(START), "rows": "[]"}
+    return [
+        line[3]
+        for part in statements.load("sqlite", name).parts
+        for line in connection.raw.execute(f"EXPLAIN QUERY PLAN {part}", given)  # type: ignore[attr-defined]
+    ]
+
+
+def fill_postgres(connection: Connection) -> None:
+    for position, (number, state, ready, lease) in enumerate(COMMANDS.values()):
+        query(
+            connection,
+            f"""
+            INSERT INTO durex.commands (
+                id, name, queue, state, priority, ready_at, created_at, retries, dead_letter, lease_number,
+                lease_expires_at, unique_key
+            )
+            SELECT ('{position:08}-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'name', 'q' || i %% 4, '{state}',
+                   i %% 7, %s + make_interval(secs => {ready} + i / 1000.0), %s, 3, true, 1,
+                   %s + make_interval(secs => %s::integer + i / 1000.0), '{position or "unique"} ' || i
+            FROM generate_series(1, {number}) AS i
+            """,
+            [START, START, START, lease],
+        )
+    query(
+        connection,
+        f"""
+        INSERT INTO durex.finished_commands (
+            id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, finished_at, created_at,
+            dead_letter, tags, history, retention
+        )
+        SELECT gen_random_uuid(), 'name', 'q1', ending, 0, %s, 1, 0, 1, 1, %s - make_interval(secs => i), %s, true,
+               '[]', '[]', class
+        FROM generate_series(1, {FINISHED // 2}) AS i,
+             (VALUES ('completed', 'completed'), ('dead_letter', 'attention')) AS kind (ending, class)
+        """,
+        [START, START, START],
+    )
+    query(
+        connection,
+        f"""
+        INSERT INTO durex.keys
+        SELECT 'idempotency:name', 'key ' || i, gen_random_uuid(), %s + make_interval(secs => i - {KEYS // 2})
+        FROM generate_series(1, {KEYS}) AS i
+        """,
+        [START],
+    )
+
+
+def fill_sqlite(connection: Connection) -> None:
+    now = to_microseconds(START)
+    series = "WITH RECURSIVE series (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM series WHERE i < {})"
+    for position, (number, state, ready, lease) in enumerate(COMMANDS.values()):
+        end = "NULL" if lease is None else f"{now} + {lease} * 1000000 + i * 1000"
+        query(
+            connection,
+            f"""
+            INSERT INTO commands (
+                id, name, queue, state, priority, ready_at, created_at, retries, dead_letter, lease_number,
+                lease_expires_at, unique_key, payload, backoff
+            )
+            {series.format(number)}
+            SELECT printf('%08d-0000-7000-8000-%012d', {position}, i), 'name', 'q' || (i % 4), '{state}', i % 7,
+                   {now} + {ready} * 1000000 + i * 1000, {now}, 3, 1, 1, {end}, '{position or "unique"} ' || i,
+                   'null', 'null'
+            FROM series
+            """,
+        )
+    query(
+        connection,
+        f"""
+        INSERT INTO finished_commands (
+            id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, finished_at, created_at,
+            dead_letter, tags, history, retention, payload, backoff, result, error
+        )
+        {series.format(FINISHED)}
+        SELECT printf('f%07d-0000-7000-8000-%012d', 1, i), 'name', 'q1', iif(i % 2, 'completed', 'dead_letter'), 0,
+               {now}, 1, 0, 1, 1, {now} - i * 1000000, {now}, 1, '[]', '[]', iif(i % 2, 'completed', 'attention'),
+               'null', 'null', 'null', 'null'
+        FROM series
+        """,
+    )
+    query(
+        connection,
+        f"""
+        INSERT INTO keys
+        {series.format(KEYS)}
+        SELECT 'idempotency:name', 'key ' || i, printf('f%07d-0000-7000-8000-%012d', 2, i),
+               {now} + (i - {KEYS // 2}) * 1000000
+        FROM series
+        """,
+    )

@@ -1,0 +1,135 @@
+"""The SQL files of the two dialects say the same: the same names, parameters and columns, each called by the store.
+
+That every statement runs on both databases in the course of the suite is the business of `--every-statement`.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+import durex_core
+from durex_core.store import statements
+from durex_core.store.database import Connection, open_database
+from durex_core.store.statements import Dialect
+
+DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
+NAMES = statements.names("postgres")
+STORE = Path(durex_core.__file__).parent
+
+# What a statement is given to run over nothing.
+NOTHING: dict[str, Any] = {
+    "horizon_seconds": 1.0,
+    "id": "019a2063-fc05-72e4-9bc1-56922de41a35",
+    "keep_seconds": 1.0,
+    "lease_seconds": 1.0,
+    "limit": 1,
+    "now": None,
+    "queues": "[]",
+    "rows": "[]",
+    "unique_keys": "[]",
+    "worker": "worker",
+}
+
+
+@pytest.fixture
+def connections(postgres_url: str, sqlite_url: str) -> Iterator[dict[Dialect, Connection]]:
+    """An empty, migrated database of each dialect."""
+    databases = {"postgres": open_database(postgres_url), "sqlite": open_database(sqlite_url)}
+    with databases["postgres"].autocommit() as postgres, databases["sqlite"].autocommit() as sqlite:
+        yield {"postgres": postgres, "sqlite": sqlite}
+    for database in databases.values():
+        database.close()
+
+
+def test_both_dialects_have_the_same_statements():
+    assert statements.names("sqlite") == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_dialects_take_the_same_parameters(name: str):
+    assert statements.load("postgres", name).parameters == statements.load("sqlite", name).parameters
+
+
+def test_both_dialects_return_the_same_columns(connections: dict[Dialect, Connection]):
+    for name in NAMES:
+        postgres, sqlite = (columns(connections[dialect], name) for dialect in DIALECTS)
+
+        assert set(postgres) == set(sqlite), name
+        assert len(postgres) == len(set(postgres)), name
+
+
+def test_a_claimed_row_has_every_column_of_its_table(connections: dict[Dialect, Connection]):
+    for dialect in DIALECTS:
+        claimed = columns(connections[dialect], "commands/claim")
+        found = columns(connections[dialect], "commands/get")
+
+        assert set(found) - set(claimed) == {"finished_at", "result", "error"}
+        assert set(claimed) < set(found)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_statement_begins_with_what_it_does(dialect: Dialect, name: str):
+    first_line = (STORE / "sql" / dialect / f"{name}.sql").read_text().splitlines()[0]
+
+    assert re.fullmatch(r"-- [A-Z].+", first_line)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_only_sqlite_needs_several_parts(dialect: Dialect):
+    parts = {name: len(statements.load(dialect, name).parts) for name in NAMES}
+
+    assert {name for name, number in parts.items() if number != 1} == (
+        {"commands/finish"} if dialect == "sqlite" else set()
+    )
+
+
+def test_every_statement_is_called_by_name_and_every_name_called_has_a_statement():
+    called = set(calls())
+
+    assert called == set(NAMES)
+
+
+def test_a_semicolon_that_ends_a_line_separates_parts_and_comments_are_dropped():
+    parsed = statements.parse("sqlite", "noun/verb", "-- What; it does.\nSELECT ';' AS a;\n\n-- Then.\nSELECT :b;\n")
+
+    assert parsed.parts == ("SELECT ';' AS a", "SELECT :b")
+    assert parsed.parameters == {"b"}
+
+
+def test_casts_and_clock_times_are_no_parameters_and_percent_signs_survive():
+    parsed = statements.parse("postgres", "noun/verb", "SELECT '12:30', '5 %', :a::text, :now")
+
+    assert parsed.parameters == {"a", "now"}
+    assert parsed.parts[0].startswith("SELECT '12:30', '5 %%', %(a)s::text, coalesce(%(now)s")
+
+
+def columns(connection: Connection, name: str) -> list[str]:
+    """Run a statement over nothing and return the columns of its answer."""
+    loaded = statements.load(connection.dialect, name)
+    parameters = {parameter: NOTHING[parameter] for parameter in loaded.parameters | {"now"}}
+    answers = [
+        connection.raw.execute(part, parameters)  # type: ignore[attr-defined]  # both kinds have it
+        for part in loaded.parts
+    ]
+    return [column[0] for cursor in answers for column in cursor.description or ()]
+
+
+def calls() -> Iterator[str]:
+    """Yield the statement of every `run(…)` in the code; an f-string counts for every name that fits it."""
+    for file in STORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "run":
+                yield from named(node.args[0]) if node.args else ()
+
+
+def named(argument: ast.expr) -> Iterator[str]:
+    match argument:
+        case ast.Constant(value=str(name)) if "/" in name:
+            yield name
+        case ast.JoinedStr(values=[ast.Constant(value=str(start)), ast.FormattedValue()]):
+            yield from (name for name in NAMES if name.startswith(start))
