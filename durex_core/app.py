@@ -1,6 +1,7 @@
 """The application: what holds a team's commands together with a database and a way to wake workers."""
 
 import asyncio
+import json
 import os
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -8,15 +9,18 @@ from datetime import timedelta
 from typing import Any, TypeVar, Unpack, overload
 from uuid import UUID
 
-from durex_core.errors import InvalidSpec
+from durex_core.aws.credentials import rds_certificates, rds_token
+from durex_core.aws.wake import SqsWake
+from durex_core.errors import DurexError, InvalidSpec
 from durex_core.execution.context import AsyncContext, Context
 from durex_core.local.bell import Bell, LocalWake
 from durex_core.local.worker import GRACE, LEASE, Worker
 from durex_core.model import Command, CommandOptions, Enqueued, RetentionPolicy, Spec, SpecOptions
 from durex_core.operations import enqueue, find, schema
+from durex_core.operations.wake import Wake
 from durex_core.registry import CommandHandle, Registry, make_spec
 from durex_core.rules.history import HistoryEvent, history_of
-from durex_core.store.database import Database, open_database
+from durex_core.store.database import Access, Database, open_database
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -54,6 +58,7 @@ class Durex:
         self._bell = Bell()
         self._lock = threading.Lock()
         self._database: Database | None = None
+        self._sqs_wake: SqsWake | None = None
 
     @property
     def database_url(self) -> str:
@@ -65,10 +70,20 @@ class Durex:
         """The database, opened at first use."""
         with self._lock:
             if self._database is None:
-                self._database = open_database(self.database_url)
+                self._database = open_database(self.database_url, _access(self.database_url))
                 if self._database.dialect == "sqlite":
                     schema.migrate(self._database, self.retention)
             return self._database
+
+    @property
+    def wake(self) -> Wake:
+        """How workers hear of work: through SQS where DUREX_WAKE_URLS is set, else in and between processes."""
+        urls = os.environ.get("DUREX_WAKE_URLS")
+        if not urls:
+            return LocalWake(self.database, self._bell)
+        if self._sqs_wake is None:
+            self._sqs_wake = SqsWake(json.loads(urls))
+        return self._sqs_wake
 
     def use_database(self, url: str) -> None:
         """Use another database from here on, whatever was configured."""
@@ -105,8 +120,7 @@ class Durex:
 
     def enqueue_many(self, specs: Sequence[Spec]) -> list[Enqueued]:
         """Store many commands in one transaction, all or none; answers come in the order of the specs."""
-        database = self.database
-        return enqueue.enqueue(database, self.registry, LocalWake(database, self._bell), specs)
+        return enqueue.enqueue(self.database, self.registry, self.wake, specs)
 
     async def aenqueue(
         self, name_or_spec: str | Spec, payload: Any = None, /, **options: Unpack[SpecOptions]
@@ -190,6 +204,33 @@ class _Register:
     def __call__(self, function: Callable[..., Any], /) -> CommandHandle[Any, Any]:
         handler = self._app.registry.register(self._name, function, queue=self._queue, options=self._options)
         return CommandHandle(handler, self._app)
+
+
+def _access(url: str) -> Access:
+    """Read from the environment how to get into the database."""
+    is_iam = _choice("DUREX_DATABASE_AUTH", ("password", "iam")) == "iam"
+    return Access(
+        password=rds_token(url) if is_iam else None,
+        sslmode=os.environ.get("DUREX_DATABASE_SSLMODE") or ("verify-full" if is_iam else None),
+        certificates=rds_certificates() if is_iam else None,
+        connect_timeout_seconds=int(os.environ.get("DUREX_DATABASE_CONNECT_TIMEOUT_SECONDS", "10")),
+        max_connections=_max_connections(),
+    )
+
+
+def _max_connections() -> int | None:
+    """Return how many connections may be open at a time: in Lambda one, on which the deployment's sums rest."""
+    given = os.environ.get("DUREX_DATABASE_MAX_CONNECTIONS")
+    if given:
+        return int(given)
+    return 1 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ else None
+
+
+def _choice(variable: str, choices: tuple[str, ...]) -> str:
+    value = os.environ.get(variable) or choices[0]
+    if value not in choices:
+        raise DurexError(f"{variable}={value!r}: use one of {', '.join(choices)}")
+    return value
 
 
 def _one_spec(name_or_spec: str | Spec, payload: Any, options: SpecOptions) -> Spec:

@@ -1,6 +1,9 @@
 """From a handler's return or exception to the outcome of its attempt."""
 
+import inspect
 import traceback
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from durex_core import strict_json
@@ -30,6 +33,9 @@ def returned(registry: Registry, command: Command, value: Any) -> Returned:
             return Returned(_plain_result(registry, result), _children(registry, command, (spec,)))
         case Spawn(specs=specs, result=result):
             return Returned(_plain_result(registry, result), _children(registry, command, specs))
+        case _ if inspect.iscoroutine(value):
+            value.close()
+            raise InvalidResult("the handler returned a coroutine; declare it with `async def`, or await what it calls")
         case _:
             return Returned(_plain_result(registry, value))
 
@@ -39,11 +45,10 @@ def failed(error: BaseException) -> Failed:
     return Failed(describe(error), retryable=not isinstance(error, _FOR_GOOD))
 
 
-def timed_out(command: Command) -> Failed:
-    """Describe an attempt that took longer than its command allows."""
-    return Failed(
-        ErrorInfo("TimedOut", f"attempt {command.attempt} ran longer than {command.timeout}"), how="timed_out"
-    )
+def timed_out(command: Command, limit: timedelta) -> Failed:
+    """Describe an attempt that took longer than it was allowed: its command's timeout, or what its invocation had."""
+    whose = "its timeout" if limit == command.timeout else "the time that its invocation had left"
+    return Failed(ErrorInfo("TimedOut", f"attempt {command.attempt} ran longer than {limit}, {whose}"), how="timed_out")
 
 
 def describe(error: BaseException) -> ErrorInfo:
@@ -54,19 +59,19 @@ def describe(error: BaseException) -> ErrorInfo:
         if kind.__module__ in {"builtins", "durex_core.errors"}
         else f"{kind.__module__}.{kind.__qualname__}"
     )
-    trace = "".join(traceback.format_exception(error))
     return ErrorInfo(
-        type=name,
-        message=strict_json.clean_text(_message(error))[:_MAX_MESSAGE],
-        traceback=strict_json.clean_text(trace)[-_MAX_TRACEBACK:],
+        type=strict_json.clean_text(name)[:_MAX_MESSAGE],
+        message=_text(lambda: str(error))[:_MAX_MESSAGE],
+        traceback=_text(lambda: "".join(traceback.format_exception(error)))[-_MAX_TRACEBACK:],
     )
 
 
-def _message(error: BaseException) -> str:
+def _text(read: Callable[[], str]) -> str:
+    """Read what an exception says of itself. Its code is a user's and may do anything, but not keep it from an end."""
     try:
-        return str(error)
-    except Exception as broken:  # noqa: BLE001  a user's __str__ may do anything
-        return f"(its message cannot be read: {broken!r})"
+        return strict_json.clean_text(read())
+    except BaseException as broken:  # noqa: BLE001  even a SystemExit
+        return f"(cannot be read: {type(broken).__qualname__})"
 
 
 def _plain_result(registry: Registry, result: Any) -> Any:

@@ -8,14 +8,15 @@ decides, the others change nothing. A slot is free again when its settlement is 
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from uuid import UUID
 
-from durex_core.errors import DatabaseUnavailable
+from durex_core.errors import DatabaseBusy, DatabaseUnavailable
 from durex_core.execution import attempt
 from durex_core.execution.context import AsyncContext, Context
 from durex_core.execution.threads import Task, Threads
@@ -28,6 +29,9 @@ _log = logging.getLogger(__name__)
 
 _REFUSED = "refused"
 _CANCEL_SECONDS = 2.0
+
+# The database said nothing against the outcome: it could not be reached, or others held it up for too long.
+_ABSENT = (DatabaseUnavailable, DatabaseBusy)
 
 Settled = Callable[[Settlement, bool], None]
 
@@ -72,8 +76,9 @@ class Runner:
         self._threads = Threads(concurrency)
         self._running: dict[tuple[UUID, int], Running] = {}
         self._changed = threading.Condition()
+        self._is_closing = False
         self._loop = asyncio.new_event_loop()
-        self._loop_thread = threading.Thread(target=self._loop.run_forever, name="durex-loop", daemon=True)
+        self._loop_thread = threading.Thread(target=self._run_loop, name="durex-loop", daemon=True)
         self._loop_thread.start()
 
     @property
@@ -88,8 +93,13 @@ class Runner:
         with self._changed:
             return self.concurrency - len(self._running)
 
-    def start(self, command: Command) -> None:
-        """Begin the attempt of a claimed command."""
+    @property
+    def stuck(self) -> int:
+        """How many handlers outlived their timeout and still run."""
+        return self._threads.stuck
+
+    def start(self, command: Command, *, within: timedelta | None = None) -> None:
+        """Begin the attempt of a claimed command; `within` bounds it further than its own timeout does."""
         handler = self._registry.get(command.name)
         context = (AsyncContext if handler and handler.is_async else Context)(command)
         running = Running(command, context)
@@ -100,7 +110,7 @@ class Runner:
         elif handler is None:
             self._end(running, HandlerMissing())
         else:
-            self._run(running, handler)
+            self._run(running, handler, within)
 
     def wait_until_idle(self, timeout_seconds: float) -> bool:
         """Wait until every attempt is settled, or for the timeout; say whether all are."""
@@ -117,21 +127,35 @@ class Runner:
     def close(self) -> None:
         """Stop the threads and the event loop; call it when idle."""
         self._threads.close()
-        with suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(_CANCEL_SECONDS)
+        self._is_closing = True
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._loop_thread.join()
+        # A handler that blocks the loop, instead of awaiting, must not keep the process from ending.
+        self._loop_thread.join(2 * _CANCEL_SECONDS)
+
+    def _run_loop(self) -> None:
+        while not self._is_closing:
+            with _logged():
+                self._loop.run_forever()
+        with _logged():
+            self._loop.run_until_complete(_cancel_all())
         self._loop.close()
 
-    def _run(self, running: Running, handler: Handler) -> None:
+    def _run(self, running: Running, handler: Handler, within: timedelta | None) -> None:
         if handler.is_async:
-            asyncio.run_coroutine_threadsafe(self._run_coroutine(running, handler), self._loop)
+            self._loop.call_soon_threadsafe(self._start_coroutine, running, handler)
         else:
             running.task = self._threads.run(lambda: self._run_function(running, handler))
-        if running.command.timeout is not None:
-            self._loop.call_soon_threadsafe(self._set_timer, running, running.command.timeout.total_seconds())
+        limits = [limit for limit in (running.command.timeout, within) if limit is not None]
+        if limits:
+            self._loop.call_soon_threadsafe(self._set_timer, running, min(limits))
+
+    def _start_coroutine(self, running: Running, handler: Handler) -> None:
+        if not running.has_ended:
+            running.coroutine = self._loop.create_task(self._run_coroutine(running, handler))
 
     def _run_function(self, running: Running, handler: Handler) -> None:
+        if running.has_ended:
+            return
         try:
             payload = handler.decode(running.command.payload)
             value = handler.function(*handler.arguments(running.context, payload))
@@ -141,7 +165,6 @@ class Runner:
         self._end(running, outcome)
 
     async def _run_coroutine(self, running: Running, handler: Handler) -> None:
-        running.coroutine = asyncio.current_task()
         try:
             payload = handler.decode(running.command.payload)
             value = await handler.function(*handler.arguments(running.context, payload))
@@ -150,17 +173,20 @@ class Runner:
             outcome = attempt.failed(error)
         self._end(running, outcome)
 
-    def _set_timer(self, running: Running, seconds: float) -> None:
-        running.timer = self._loop.call_later(seconds, self._time_out, running)
+    def _set_timer(self, running: Running, limit: timedelta) -> None:
+        running.timer = self._loop.call_later(limit.total_seconds(), self._time_out, running, limit)
         if running.has_ended:
             running.timer.cancel()
 
-    def _time_out(self, running: Running) -> None:
+    def _time_out(self, running: Running, limit: timedelta) -> None:
+        if not running.end():
+            return
         running.context.cancel()
-        if running.task is not None:
-            self._threads.give_up(running.task)
-        self._end(running, attempt.timed_out(running.command))
         self._cancel_coroutine(running)
+        if running.task is not None:
+            # Before its slot is free: whoever takes that needs another thread.
+            self._threads.give_up(running.task)
+        self._conclude(running, attempt.timed_out(running.command, limit))
 
     def _cancel_coroutine(self, running: Running) -> None:
         if running.coroutine is not None:
@@ -170,7 +196,10 @@ class Runner:
         if running.end():
             if running.timer is not None:
                 self._loop.call_soon_threadsafe(running.timer.cancel)
-            self._settle(running, decide(running.command, outcome, self._random.random()))
+            self._conclude(running, outcome)
+
+    def _conclude(self, running: Running, outcome: Outcome) -> None:
+        self._settle(running, decide(running.command, outcome, self._random.random()))
 
     def _settle(self, running: Running, settlement: Settlement) -> None:
         held = self._writer.settle(settlement)
@@ -178,7 +207,7 @@ class Runner:
 
     def _settled(self, running: Running, settlement: Settlement, done: Future[bool]) -> None:
         error = done.exception()
-        if error is not None and settlement.outcome != _REFUSED and not isinstance(error, DatabaseUnavailable):
+        if error is not None and settlement.outcome != _REFUSED and not isinstance(error, _ABSENT):
             self._settle_refused(running, settlement, error)
             return
         held = error is None and done.result()
@@ -202,7 +231,17 @@ async def _cancel_all() -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    if others:
+        await asyncio.wait(others, timeout=_CANCEL_SECONDS)
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """Go on after a SystemExit or the like in a task that a handler left behind, which ends an event loop's run."""
+    try:
+        yield
+    except BaseException:  # noqa: BLE001  whatever it is, other attempts need the loop
+        _log.exception("a handler's task interrupted the event loop")
 
 
 def _log_loss(settlement: Settlement, error: BaseException | None) -> None:

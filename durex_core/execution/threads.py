@@ -30,6 +30,13 @@ class Threads:
         self._lock = threading.Lock()
         self._started = 0
         self._busy = 0
+        self._stuck = 0
+
+    @property
+    def stuck(self) -> int:
+        """How many threads were given up and still run their task."""
+        with self._lock:
+            return self._stuck
 
     def run(self, work: Callable[[], None]) -> Task:
         """Run a function, which must not raise, as soon as a thread is free."""
@@ -49,6 +56,7 @@ class Threads:
                 task.is_over = True
                 self._started -= 1
                 self._busy -= 1
+                self._stuck += 1
 
     def close(self) -> None:
         """Let idle threads end."""
@@ -61,6 +69,7 @@ class Threads:
             task.work()
             with self._lock:
                 if task.is_over:
+                    self._stuck -= 1
                     return
                 task.is_over = True
                 self._busy -= 1

@@ -68,7 +68,7 @@ class Writer:
         while not closing:
             group, closing = self._gather()
             if group:
-                self._write(group)
+                self._write(_current(group))
 
     def _gather(self) -> tuple[list[_Write], bool]:
         group: list[_Write] = []
@@ -122,3 +122,19 @@ class Writer:
     ) -> set[UUID]:
         held = commands.heartbeat(connection, extended, lease=self._lease) if extended else set()
         return held | commands.settle(connection, settlements) if settlements else held
+
+
+def _current(group: list[_Write]) -> list[_Write]:
+    """Drop the writes of attempts that a later attempt in the group has succeeded: the store answers by command.
+
+    A process may lose a lease and claim the same command anew while the old attempt still runs.
+    """
+    newest: dict[UUID, int] = {}
+    for write in group:
+        newest[write.command.id] = max(write.command.lease_number, newest.get(write.command.id, 0))
+    if len(newest) == len(group):
+        return group
+    for write in group:
+        if write.command.lease_number < newest[write.command.id]:
+            write.held.set_result(False)
+    return [write for write in group if not write.held.done()]

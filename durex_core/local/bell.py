@@ -1,33 +1,56 @@
 """The bell: how a worker that waits hears of work, from its own process and from others."""
 
 import logging
+import queue
 import threading
-from collections.abc import Collection
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 
-from durex_core.errors import DatabaseUnavailable
+from durex_core.errors import DatabaseError
 from durex_core.store.database import Database
 
-_LISTEN_SECONDS = 1.0
+_LISTEN_SECONDS = 0.2
 _PAUSE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 class Bell:
-    """Rings for every thread that waits; a ring between two waits is not lost."""
+    """Rings for the one thread that waits on it; a ring between two waits is not lost.
+
+    It may be rung in a signal handler that interrupts the waiter, which the lock inside an Event does not allow.
+    Workers that share a process wait on a bell each, tied to the application's: one must not use up another's ring.
+    """
 
     def __init__(self) -> None:
         """Begin silent."""
-        self._rung = threading.Event()
+        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._tied: tuple[Bell, ...] = ()
 
     def ring(self) -> None:
-        """Wake the waiter, or let its next wait return at once."""
-        self._rung.set()
+        """Wake the waiter, or let its next wait return at once; and ring what is tied to this bell."""
+        if self._rings.empty():
+            self._rings.put(None)
+        for bell in self._tied:
+            bell.ring()
 
     def wait(self, timeout_seconds: float | None) -> None:
         """Wait for a ring, or for the timeout."""
-        self._rung.wait(timeout_seconds)
-        self._rung.clear()
+        with suppress(queue.Empty):
+            self._rings.get(timeout=timeout_seconds)
+
+    @contextmanager
+    def tied(self, bell: "Bell") -> Iterator[None]:
+        """Let another bell ring with this one, during the block."""
+        with self._lock:
+            self._tied = (*self._tied, bell)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tied = tuple(other for other in self._tied if other is not bell)
 
 
 class LocalWake:
@@ -38,11 +61,10 @@ class LocalWake:
         self._database = database
         self._bell = bell
 
-    def ready(self, queues: Collection[str]) -> None:
-        """Say that these queues have work."""
-        if queues:
-            self._bell.ring()
-            self._database.poke()
+    def ready(self, due: Mapping[str, timedelta]) -> None:  # noqa: ARG002  one bell for all queues
+        """Say that there is work; when it is due, the worker reads from the database."""
+        self._bell.ring()
+        self._database.poke()
 
 
 class Ears:
@@ -65,7 +87,7 @@ class Ears:
         while not self._closing.is_set():
             try:
                 self._listen_once()
-            except DatabaseUnavailable as error:
+            except DatabaseError as error:
                 _log.warning("cannot listen to the database, trying again: %s", error)
                 self._closing.wait(_PAUSE_SECONDS)
 

@@ -10,14 +10,15 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from random import Random
 
 from durex_core.clock import monotonic_seconds
-from durex_core.errors import DatabaseBusy, DatabaseUnavailable
+from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
 from durex_core.execution.runner import Runner
 from durex_core.execution.writer import Writer
-from durex_core.local.bell import Bell, Ears
+from durex_core.local.bell import Bell, Ears, LocalWake
 from durex_core.model import RetentionPolicy
 from durex_core.passes.dispatch import dispatch
 from durex_core.passes.execute import execute
@@ -25,6 +26,7 @@ from durex_core.passes.prune import prune
 from durex_core.passes.rescue import rescue
 from durex_core.registry import Registry
 from durex_core.rules.lifecycle import Settlement
+from durex_core.store import commands
 from durex_core.store.database import Database
 
 LEASE = timedelta(seconds=30)
@@ -59,20 +61,24 @@ class Worker:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._database = database
         self._registry = registry
-        self._bell = bell
+        self._shared_bell = bell
+        self._bell = Bell()
+        self._wake = LocalWake(database, bell)
         self._queues = list(queues or registry.queues)
         self._concurrency = concurrency
         self._lease = lease
         self._grace = grace
         self._retention = retention or RetentionPolicy()
-        self._stopping = threading.Event()
-        self._has_children = threading.Event()
+        self._is_stopping = False
+        self._has_news = threading.Event()
+        # A worker that vanishes tells nobody: to look once a lease is what makes `lease` the bound on its absence.
+        self._longest_wait_seconds = min(_LONGEST_WAIT_SECONDS, lease.total_seconds())
         self._duties = [Duty(self._rescue, _RESCUE_EVERY_SECONDS), Duty(self._prune, _PRUNE_EVERY_SECONDS)]
-        self._dispatch = Duty(self._promote_due, _DISPATCH_EVERY_SECONDS)
+        self._dispatch = Duty(self._share, _DISPATCH_EVERY_SECONDS)
 
     def stop(self) -> None:
         """Ask the worker to stop; `run` returns when its attempts have ended or were given back. Safe in a signal."""
-        self._stopping.set()
+        self._is_stopping = True
         self._bell.ring()
 
     def run(self) -> None:
@@ -88,8 +94,9 @@ class Worker:
         ears = Ears(self._database, self._bell)
         heart = Heart(runner, writer, self._lease)
         try:
-            while not self._stopping.is_set():
-                self._bell.wait(self._turn(runner))
+            with self._shared_bell.tied(self._bell):
+                while not self._is_stopping:
+                    self._bell.wait(self._turn(runner))
         finally:
             self._wind_down(runner)
             heart.close()
@@ -102,9 +109,9 @@ class Worker:
         try:
             for duty in self._duties:
                 duty.run_if_due()
-            if self._has_children.is_set():
-                self._has_children.clear()
-                self._database.poke()
+            if self._has_news.is_set():
+                self._has_news.clear()
+                self._tell_others()
             return min(self._execute(runner), *(duty.due_in() for duty in self._duties))
         except (DatabaseUnavailable, DatabaseBusy) as error:
             _log.warning("waiting for the database: %s", error)
@@ -113,37 +120,50 @@ class Worker:
     def _execute(self, runner: Runner) -> float:
         free = runner.free
         if not free:
-            return _LONGEST_WAIT_SECONDS
-        done = execute(self._database, runner, queues=self._queues, limit=free, lease=self._lease, worker=self.name)
-        if done.started == free:
-            # There is more than this worker can take: let what is due be weighed by priority with the rest.
+            return self._longest_wait_seconds
+        started = execute(self._database, runner, queues=self._queues, limit=free, lease=self._lease, worker=self.name)
+        if started == free:
             self._dispatch.run_if_due()
-        if done.next_due is None:
-            return _LONGEST_WAIT_SECONDS
-        return min(max(done.next_due.total_seconds(), _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)
+            return 0.0
+        return self._next_due()
+
+    def _next_due(self) -> float:
+        with self._database.autocommit() as connection:
+            due = commands.next_due(connection, self._queues)
+        if due is None:
+            return self._longest_wait_seconds
+        return min(max(due.total_seconds(), _SHORTEST_WAIT_SECONDS), self._longest_wait_seconds)
 
     def _rescue(self) -> None:
         rescued = rescue(self._database)
         if rescued:
+            self._has_news.set()
             _log.warning("took back %s commands whose worker had vanished", len(rescued))
 
-    def _promote_due(self) -> None:
+    def _share(self) -> None:
+        """There is more than this worker can take: weigh what is due by priority with the rest, and tell the others."""
         dispatch(self._database, queues=self._queues)
+        self._has_news.set()
 
     def _prune(self) -> None:
         prune(self._database, self._retention)
 
     def _on_settled(self, settlement: Settlement, held: bool) -> None:  # noqa: FBT001  a callback
         if held and settlement.children:
-            self._has_children.set()
+            self._has_news.set()
         self._bell.ring()
 
     def _wind_down(self, runner: Runner) -> None:
-        if runner.wait_until_idle(self._grace.total_seconds()):
-            return
-        _log.warning("giving back %s unfinished commands", len(runner.running))
-        runner.release("the worker stopped")
-        runner.wait_until_idle(self._lease.total_seconds())
+        """Let attempts end, give back those that do not, and tell other workers of what is left to them."""
+        if not runner.wait_until_idle(self._grace.total_seconds()):
+            _log.warning("giving back %s unfinished commands", len(runner.running))
+            runner.release("the worker stopped")
+            runner.wait_until_idle(self._lease.total_seconds())
+        with suppress(DatabaseError):
+            self._tell_others()
+
+    def _tell_others(self) -> None:
+        self._wake.ready(dict.fromkeys(self._queues, timedelta(0)))
 
 
 class Duty:

@@ -1,0 +1,1 @@
+"""AWS: credentials and wakes. The only home of boto3, which is imported when first needed."""

@@ -1,0 +1,140 @@
+"""Threads of handlers: never more than wanted, replaced when stuck, and gone when the worker is."""
+
+import threading
+from datetime import timedelta
+from random import Random
+
+import pytest
+from factories import LEASE, claimed_command
+from staging import wait_until
+
+from durex_core.execution.runner import Runner
+from durex_core.execution.threads import Threads
+from durex_core.execution.writer import Writer
+
+
+def alive(name="durex-"):
+    return [thread for thread in threading.enumerate() if thread.name.startswith(name)]
+
+
+@pytest.fixture
+def threads():
+    """A pool of three threads."""
+    made = Threads(3)
+    yield made
+    made.close()
+    wait_until(lambda: not alive("durex-handler"))
+
+
+def test_no_thread_is_started_before_there_is_work(threads):
+    assert threads.stuck == 0
+    assert alive("durex-handler") == []
+
+
+def test_one_task_at_a_time_needs_one_thread(threads):
+    for _ in range(20):
+        done = threading.Event()
+        threads.run(done.set)
+        assert done.wait(5)
+        wait_until(lambda: threads._busy == 0)
+    assert len(alive("durex-handler")) == 1
+
+
+def test_there_are_never_more_threads_than_the_size(threads):
+    lock = threading.Lock()
+    left = threading.Semaphore(0)
+    now = most = 0
+
+    def work():
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        threading.Event().wait(0.005)
+        with lock:
+            now -= 1
+        left.release()
+
+    for _ in range(40):
+        threads.run(work)
+    assert all(left.acquire(timeout=5) for _ in range(40))
+    assert most == 3
+    assert len(alive("durex-handler")) == 3
+
+
+def test_a_thread_that_was_given_up_is_replaced_and_ends_with_its_task(threads):
+    release = threading.Event()
+    for _ in range(3):
+        threads.give_up(threads.run(lambda: release.wait(20)))
+    assert threads.stuck == 3
+
+    together = threading.Barrier(4)
+    for _ in range(3):
+        threads.run(lambda: together.wait(5))
+    together.wait(5)
+    assert len(alive("durex-handler")) == 6
+    release.set()
+    wait_until(lambda: threads.stuck == 0)
+    wait_until(lambda: len(alive("durex-handler")) == 3)
+
+
+def test_to_give_up_a_task_that_is_over_or_given_up_changes_nothing(threads):
+    done = threading.Event()
+    over = threads.run(done.set)
+    assert done.wait(5)
+    wait_until(lambda: over.is_over)
+    release = threading.Event()
+    stuck = threads.run(lambda: release.wait(20))
+    for _ in range(3):
+        threads.give_up(over)
+        threads.give_up(stuck)
+
+    assert threads.stuck == 1
+    again = threading.Event()
+    threads.run(again.set)
+    assert again.wait(5)
+    release.set()
+
+
+def test_a_timer_that_fires_when_its_attempt_has_just_ended_gives_up_no_thread(app, database):
+    release = threading.Event()
+
+    @app.command("wait")
+    def wait() -> None:
+        release.wait(20)
+
+    writer = Writer(database, lease=LEASE)
+    runner = Runner(app.registry, writer, concurrency=1, on_settled=lambda *_: None, random=Random(1))
+    runner.start(claimed_command(name="wait", queue="wait"))
+    (running,) = runner.running
+    assert running.end()
+
+    runner._loop.call_soon_threadsafe(runner._time_out, running, timedelta(seconds=1))
+    runner._loop.call_soon_threadsafe(release.set)
+    assert release.wait(5)
+    wait_until(lambda: running.task.is_over)
+    assert (runner.stuck, runner._threads._started) == (0, 1)
+    runner.close()
+    writer.close()
+
+
+@pytest.mark.parametrize("is_stuck", [False, True], ids=["idle", "after a stuck handler"])
+def test_a_stopped_worker_leaves_no_thread_behind(app, work, finished, is_stuck):
+    release = threading.Event()
+
+    @app.command("sync", timeout=timedelta(milliseconds=100))
+    def sync() -> None:
+        if is_stuck:
+            release.wait(20)
+
+    @app.command("async")
+    async def asynchronous() -> None: ...
+
+    before = set(threading.enumerate())
+    hand = work()
+    for one in [sync.enqueue() for _ in range(5)] + [asynchronous.enqueue()]:
+        finished(one)
+    hand.stop()
+    release.set()
+
+    wait_until(lambda: not [thread for thread in alive() if thread not in before])

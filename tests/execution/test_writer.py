@@ -1,0 +1,216 @@
+"""The writer: what gathers while one commit is under way shares the next, and each caller learns of its own write."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from factories import LEASE, QUEUE, new_command
+from staging import Stage, wait_until
+
+from durex_core.execution.writer import Writer
+from durex_core.model import State
+from durex_core.rules.lifecycle import Failed, Returned, decide
+from durex_core.store import commands
+
+SOON = 20.0
+
+only_on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+
+
+@pytest.fixture
+def writer(database):
+    """A writer that is closed at the end."""
+    made = Writer(database, lease=LEASE)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def claimed(database):
+    """Claim so many new commands."""
+
+    def claim(count, lease=LEASE, **options):
+        new = [new_command(**options) for _ in range(count)]
+        database.transact(lambda connection: commands.enqueue(connection, new))
+        return claim_again(database, count, lease)
+
+    return claim
+
+
+def claim_again(database, count, lease=LEASE):
+    with database.autocommit() as connection:
+        return commands.claim(connection, [QUEUE], limit=count, lease=lease, worker="test")
+
+
+def completed(command, result=None, children=()):
+    return decide(command, Returned(result, children), 0.0)
+
+
+def held_up(writer: Writer, stage: Stage, first):
+    """Let the writer take a first write, which waits for a lock that the test holds."""
+    waiting = writer.settle(first)
+    wait_until(writer._queue.empty)
+    if stage.is_postgres:
+        wait_until(stage.has_waiters)
+    return waiting
+
+
+def test_what_gathers_during_a_commit_shares_the_next_one(writer, claimed, stage):
+    first, *rest = claimed(50)
+    with stage.holding_writes():
+        held = [held_up(writer, stage, completed(first))]
+        held += [writer.settle(completed(command)) for command in rest]
+
+    assert all(one.result(SOON) for one in held)
+    # All rows of one statement bear its moment.
+    finished_at = stage.run("SELECT finished_at FROM finished_commands WHERE id <> %s", str(first.id))
+    assert len(finished_at) == 49
+    assert len(set(finished_at)) == 1
+
+
+def test_every_kind_of_write_shares_the_commit(writer, claimed, database, stage):
+    first, done, failing, running, parent = claimed(5, retries=1)
+    child = new_command(queue="elsewhere")
+    with stage.holding_writes():
+        held = [held_up(writer, stage, completed(first))]
+        held.append(writer.settle(completed(done, result={"a": 1})))
+        held.append(writer.settle(decide(failing, Failed(error=None), 0.0)))
+        held.append(writer.extend(running))
+        held.append(writer.settle(completed(parent, children=(child,))))
+
+    assert all(one.result(SOON) for one in held)
+    states = {command.id: command.state for command in read(database, [done, failing, running, parent, child])}
+    assert list(states.values()) == ["completed", "pending", "started", "completed", "pending"]
+
+
+REFUSED = {
+    "a result that is no JSON": lambda command: replace(completed(command), result=float("nan")),
+    "text that is no Unicode": lambda command: replace(completed(command), result="\ud800"),
+    "a child without a name": lambda command: completed(command, children=(new_command(name=None),)),
+    "a state that does not exist": lambda command: replace(completed(command), error=None, state=Nonsense("nonsense")),
+}
+
+
+class Nonsense(str):
+    """A state that no database takes."""
+
+    is_terminal = True
+    __slots__ = ()
+
+
+def test_writes_that_are_refused_fail_their_callers_and_none_of_their_neighbours(writer, claimed, database, stage):
+    first, *rest = claimed(40)
+    bad = dict(zip(REFUSED, rest[3::9], strict=False))
+    good = [command for command in rest if command not in bad.values()]
+    assert len(bad) == len(REFUSED)
+    with stage.holding_writes():
+        held_up(writer, stage, completed(first))
+        held = {command.id: writer.settle(outcome(command, bad)) for command in rest}
+
+    assert all(held[command.id].result(SOON) for command in good)
+    assert all(held[command.id].exception(SOON) is not None for command in bad.values())
+    assert {command.state for command in read(database, good)} == {State.COMPLETED}
+    assert {command.state for command in read(database, bad.values())} == {State.STARTED}
+
+
+def outcome(command, bad):
+    """Return the settlement that is refused, or a plain one."""
+    return next((REFUSED[which](other) for which, other in bad.items() if other is command), completed(command))
+
+
+def test_a_lost_lease_is_an_answer_and_not_an_error(writer, claimed, database, stage):
+    gone, kept = claimed(2)
+    stage.run("UPDATE commands SET lease_number = 9 WHERE id = %s", str(gone.id))
+
+    answers = [writer.settle(completed(gone)), writer.settle(completed(kept)), writer.extend(gone)]
+    assert [one.result(SOON) for one in answers] == [False, True, False]
+    assert read(database, [gone])[0].state is State.STARTED
+
+
+def test_a_lease_that_ran_out_is_lost_even_if_nobody_took_it(writer, claimed, stage):
+    (late,) = claimed(1)
+    stage.expire_lease(late.id)
+
+    assert not writer.extend(late).result(SOON)
+    assert not writer.settle(completed(late)).result(SOON)
+
+
+def test_an_attempt_and_its_successor_in_one_commit_are_told_apart(writer, claimed, database, stage):
+    (first,) = claimed(1)
+    (old,) = claimed(1, retries=1)
+    stage.expire_lease(old.id)
+    (new,) = claim_again(database, 1)
+    assert (new.id, new.lease_number) == (old.id, 2)
+    children = [new_command(queue="elsewhere"), new_command(queue="elsewhere")]
+    with stage.holding_writes():
+        held_up(writer, stage, completed(first))
+        answers = [
+            writer.extend(old),
+            writer.extend(new),
+            writer.settle(completed(old, result="old", children=(children[0],))),
+            writer.settle(completed(new, result="new", children=(children[1],))),
+        ]
+
+    assert [one.result(SOON) for one in answers] == [False, True, False, True]
+    assert read(database, [new])[0].result == "new"
+    assert stage.run("SELECT count(*) FROM commands") == [(1,)]
+
+
+def test_an_extended_lease_lasts_from_now(database, claimed):
+    writer = Writer(database, lease=timedelta(hours=1))
+    (command,) = claimed(1, lease=timedelta(seconds=5))
+
+    assert writer.extend(command).result(SOON)
+    writer.close()
+    extended = read(database, [command])[0].lease_expires_at
+    assert timedelta(minutes=59) < extended - command.lease_expires_at < timedelta(minutes=61)
+
+
+def test_close_writes_what_is_left(database, claimed, stage):
+    writer = Writer(database, lease=LEASE)
+    first, *rest = claimed(20)
+    with stage.holding_writes():
+        held = [held_up(writer, stage, completed(first))]
+        held += [writer.settle(completed(command)) for command in rest]
+        closing = threading.Thread(target=writer.close)
+        closing.start()
+    closing.join(SOON)
+
+    assert not closing.is_alive()
+    assert all(one.done() and one.result() for one in held)
+    assert stage.count("finished_commands") == 20
+
+
+@only_on_postgres
+def test_sessions_that_the_server_ends_lose_nothing(writer, claimed, stage):
+    settling = claimed(300)
+    with ThreadPoolExecutor(4) as pool:
+        held = [pool.submit(lambda one: writer.settle(completed(one)).result(SOON), command) for command in settling]
+        ended = sum(stage.end_sessions() for _ in range(20))
+        answers = [one.result(SOON) for one in held]
+
+    assert ended > 0
+    # False is the answer to a write that was repeated because the first answer got lost.
+    assert len(answers) == 300
+    assert stage.count("finished_commands") == 300
+    assert stage.count("commands") == 0
+
+
+@only_on_postgres
+def test_a_session_that_ends_while_its_write_waits_is_replaced(writer, claimed, stage):
+    first, *rest = claimed(3)
+    with stage.holding_writes():
+        held = [held_up(writer, stage, completed(first))]
+        held += [writer.settle(completed(command)) for command in rest]
+        assert stage.end_sessions() >= 1
+        wait_until(stage.has_waiters)
+
+    assert all(one.result(SOON) for one in held)
+    assert stage.count("finished_commands") == 3
+
+
+def read(database, wanted):
+    with database.autocommit() as connection:
+        return [commands.get(connection, command.id) for command in wanted]
