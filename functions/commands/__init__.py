@@ -6,10 +6,11 @@ order is never lost between two of them and never charged twice by durex itself.
 
 from datetime import timedelta
 
+from pydantic import BaseModel, PositiveInt
+
 from durex_core import Context, Durex
 from durex_core.backoff import Constant, Exponential, Jittered
 from durex_core.results import Next
-from pydantic import BaseModel, PositiveInt
 
 app = Durex()
 

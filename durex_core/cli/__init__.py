@@ -1,0 +1,1 @@
+"""The `durex` command: one file for each of its commands."""
