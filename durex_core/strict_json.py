@@ -47,7 +47,7 @@ def plain(value: Any) -> Any:
     try:
         return to_jsonable_python(value, by_alias=True, inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise NotPlainJson("", f"has no JSON form: {error}") from None
+        raise _explain_conversion(value, error) from None
 
 
 def clean_text(text: str) -> str:
@@ -56,13 +56,36 @@ def clean_text(text: str) -> str:
 
 
 def _explain(value: Any, error: Exception) -> NotPlainJson:
-    if isinstance(error, RecursionError) or "Circular" in str(error):
+    if _is_endless(error):
         return NotPlainJson("", "is nested too deeply or refers to itself")
     for path, leaf in _leaves(value):
         reason = _fault(leaf)
         if reason:
             return NotPlainJson(path, reason)
     return NotPlainJson("", str(error))
+
+
+def _explain_conversion(value: Any, error: Exception) -> NotPlainJson:
+    if _is_endless(error):
+        return NotPlainJson("", "is nested too deeply or refers to itself")
+    for path, leaf in _leaves(value):
+        reason = _fault(leaf) if isinstance(leaf, str) else _refusal(leaf)
+        if reason:
+            return NotPlainJson(path, reason)
+    return NotPlainJson("", f"has no JSON form: {error}")
+
+
+def _is_endless(error: Exception) -> bool:
+    return isinstance(error, RecursionError) or "Circular" in str(error) or "depth exceeded" in str(error)
+
+
+def _refusal(leaf: Any) -> str | None:
+    """Say why a leaf cannot be turned into plain JSON, or None if it can."""
+    try:
+        to_jsonable_python(leaf, by_alias=True, inf_nan_mode="constants")
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        return f"has no JSON form: {error}"
+    return None
 
 
 def _refuse_nul(value: Any) -> None:

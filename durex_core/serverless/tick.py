@@ -1,0 +1,39 @@
+"""The tick function: what time brings about.
+
+It takes back expired leases, promotes what is due, wakes the queues that have work, and prunes.
+"""
+
+from datetime import timedelta
+
+from durex_core.model import RetentionPolicy
+from durex_core.operations.wake import Wake
+from durex_core.passes.dispatch import dispatch
+from durex_core.passes.prune import prune
+from durex_core.passes.rescue import rescue
+from durex_core.registry import Registry
+from durex_core.serverless.patience import wait_for_database
+from durex_core.store import commands
+from durex_core.store.database import Database
+
+HORIZON = timedelta(seconds=90)
+"""How far ahead a tick sends delayed wakes: until the next tick, and half as much again."""
+
+_PATIENCE_SECONDS = 25.0
+
+
+def tick(database: Database, registry: Registry, wake: Wake, policy: RetentionPolicy) -> dict[str, object]:
+    """Do one round and return what it did, for the log."""
+    queues = registry.queues
+    wait_for_database(database, seconds=_PATIENCE_SECONDS)
+    rescued = rescue(database)
+    promoted = dispatch(database, queues=queues)
+    with database.autocommit() as connection:
+        due = commands.due_by_queue(connection, queues, horizon=HORIZON)
+    wake.ready(due)
+    pruned = prune(database, policy)
+    return {
+        "rescued": len(rescued),
+        "promoted": len(promoted),
+        "woken": sorted(due),
+        "pruned": pruned.commands + pruned.keys,
+    }
