@@ -71,7 +71,7 @@ def _add_steady(app: Durex, log: Log) -> None:
     def plain(ctx: Context) -> object:
         return log.work(ctx)
 
-    @app.command("once", retries=0)
+    @app.command("once", retries=1)
     def once(ctx: Context) -> object:
         return log.work(ctx)
 

@@ -155,8 +155,12 @@ class SqliteDatabase(Database):
             raw = sqlite3.connect(
                 self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
             )
-            raw.execute("PRAGMA synchronous = FULL")
-            _enter_wal(raw)
+            try:
+                raw.execute("PRAGMA synchronous = FULL")
+                _enter_wal(raw)
+            except sqlite3.Error:
+                raw.close()
+                raise
         return raw
 
 
@@ -171,7 +175,9 @@ def _enter_wal(raw: sqlite3.Connection) -> None:
         try:
             raw.execute("PRAGMA journal_mode = WAL")
             break
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
             threading.Event().wait(random.uniform(0.005, 0.05))  # noqa: S311  a pause, not a secret
     raw.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT_SECONDS * 1000)}")
 

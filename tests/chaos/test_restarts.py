@@ -11,7 +11,6 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("grace_seconds", [0.03, 5], ids=["with releases", "with grace"])
 def test_a_rolling_restart_loses_nothing_and_counts_no_attempt(app, stage, fleet, settle_accounts, grace_seconds):
-    # Without a retry left, a single attempt counted wrongly would end a command in the dead letter queue.
     enqueued = enqueue(app, {"once": 200})
     for _ in range(3):
         fleet.start(lease_seconds=30, grace_seconds=grace_seconds)

@@ -12,6 +12,18 @@ import pytest
 
 MODULE = "functions.commands.demo"
 ROOT = Path(__file__).parents[2]
+SABOTAGE = f"""
+import dataclasses, runpy
+from durex_core.errors import NonRetryable
+from functions.commands import app
+
+async def lose(order):
+    raise NonRetryable("the parcel fell off the lorry")
+
+handlers = app.registry._handlers
+handlers["ship"] = dataclasses.replace(handlers["ship"], function=lose)
+runpy.run_module("{MODULE}", run_name="__main__")
+"""
 
 
 @pytest.fixture
@@ -40,10 +52,20 @@ def test_without_a_terminal_nothing_is_drawn_twice_or_in_colour(demo):
         assert run.end() == 0
     assert "\x1b" not in run.out
     assert run.out.count("19 commands:") == 1
-    assert len(run.out.splitlines()) < 60
+    lines = [line.strip() for line in run.out.splitlines()]
+    assert len(lines) < 60
+    assert "" in lines[lines.index("19 commands:  18 completed   1 dead_letter") :][:2]
 
 
-@pytest.mark.usefixtures("demo")
+def test_an_order_that_is_not_shipped_makes_it_fail(durex):
+    done = subprocess.run(
+        [sys.executable, "-c", SABOTAGE], cwd=ROOT, env=durex.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "0 of 6 shipped" in done.stdout
+    assert "✘ an order was not shipped" in done.stdout
+
+
 def test_on_a_terminal_the_orders_are_seen_moving(durex):
     control, terminal = pty.openpty()
     environment = durex.environment | {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
@@ -56,7 +78,7 @@ def test_on_a_terminal_the_orders_are_seen_moving(durex):
     assert "Everything ended as it should" in drawn
 
 
-def test_with_keep_it_goes_on_serving_until_interrupted(demo):
+def test_with_keep_it_goes_on_serving_until_interrupted(demo, tmp_path):
     with demo("--keep") as run:
         run.wait_for("Still serving at ")
         url = next(word for word in run.out.split() if word.startswith("http://"))
@@ -64,6 +86,7 @@ def test_with_keep_it_goes_on_serving_until_interrupted(demo):
             assert json.load(response)["status"] == "healthy"
         run.send(signal.SIGINT)
         assert run.end() == 0
+    assert not list(tmp_path.glob("durex-demo-*"))
 
 
 def test_a_taken_port_is_a_failure_that_says_so(demo):

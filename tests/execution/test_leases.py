@@ -88,6 +88,7 @@ def test_attempts_of_one_command_that_end_together_count_once(app, work, finishe
     def slow(ctx: Context) -> Next:
         if ctx.attempt == 1:
             stage.expire_lease(ctx.id)
+            app._bell.ring()
         both.wait(10)
         return Next(leaf.spec(), result=f"attempt {ctx.attempt}")
 
@@ -123,7 +124,8 @@ def test_a_vanished_worker_is_missed_within_two_leases_by_one_that_was_idle(app,
     work(lease=SHORT)
     finished(again.enqueue())
     abandoned = again.enqueue(delay=timedelta(days=1))
-    # Another worker claims it while this one is idle, and is killed. Postgres tells nobody of that.
+    # Another worker claims it while this one is idle again, and is killed. Postgres tells nobody of that.
+    threading.Event().wait(0.5)
     stage.start_elsewhere(abandoned.id, lease_seconds=1)
 
     assert finished(abandoned, timeout_seconds=10).lease_number == 2

@@ -11,6 +11,7 @@ from staging import wait_until
 from durex_core.execution.runner import Runner
 from durex_core.execution.threads import Threads
 from durex_core.execution.writer import Writer
+from durex_core.store import commands
 
 
 def alive(name="durex-"):
@@ -116,6 +117,34 @@ def test_a_timer_that_fires_when_its_attempt_has_just_ended_gives_up_no_thread(a
     assert (runner.stuck, runner._threads._started) == (0, 1)
     runner.close()
     writer.close()
+
+
+def test_an_attempt_that_times_out_and_returns_later_is_settled_once(app, database, caplog):
+    release = threading.Event()
+    settled = []
+
+    @app.command("wait", timeout=timedelta(milliseconds=50))
+    def wait() -> None:
+        release.wait(20)
+
+    enqueued = wait.enqueue()
+    writer = Writer(database, lease=LEASE)
+    runner = Runner(
+        app.registry, writer, concurrency=1, on_settled=lambda *heard: settled.append(heard), random=Random(1)
+    )
+    with database.autocommit() as connection:
+        (claimed,) = commands.claim(connection, ["wait"], limit=1, lease=LEASE, worker="test")
+    runner.start(claimed)
+    assert runner.wait_until_idle(10)
+    release.set()
+    wait_until(lambda: runner.stuck == 0)
+    writer.close()
+    runner.close()
+
+    assert [(settlement.command.id, settlement.outcome, held) for settlement, held in settled] == [
+        (enqueued.id, "timed_out", True)
+    ]
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("is_stuck", [False, True], ids=["idle", "after a stuck handler"])

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from strategies import json_values
 from virtual_store import VirtualStore
 
+from durex_core import strict_json
 from durex_core.backoff import Backoff, Constant, Exponential, Jittered, Linear, NoBackoff
 from durex_core.clock import utc_now
 from durex_core.errors import DatabaseError
@@ -148,8 +149,13 @@ def test_a_timeout_is_kept_to_the_microsecond(store: VirtualStore, timeout: time
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(payload=json_values())
-def test_any_plain_json_comes_back_equal(store: VirtualStore, payload: Any):
-    assert store.get(store.add(payload=payload)).payload == payload
+@example([1e308, -1e308, 5e-324, -0.0, 1e23, 1.0, 1e16, 123456789012345680.0])
+@example({"b": 1, "a": 2, "": {"z": 1, "y": 2}})
+def test_any_plain_json_comes_back_to_the_letter(store: VirtualStore, payload: Any):
+    stored = store.get(store.add(payload=payload)).payload
+
+    assert stored == payload
+    assert strict_json.encode(stored) == strict_json.encode(payload)
 
 
 def test_answers_come_in_the_order_of_the_specs_whatever_their_keys(store: VirtualStore):

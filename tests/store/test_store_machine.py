@@ -8,7 +8,7 @@ may follow from what was there before.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 from factories import LEASE, QUEUE, error_info, new_command
@@ -26,6 +26,7 @@ from hypothesis.stateful import (
 )
 from virtual_store import VirtualStore, query, schema_of
 
+from durex_core.ids import uuid7
 from durex_core.model import Command, NewCommand, State
 from durex_core.rules.lifecycle import (
     TRANSITIONS,
@@ -43,6 +44,7 @@ from durex_core.store.database import Database
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 MOST_LIVE = 8
+EVERYTHING = 100
 EXAMPLES = {"sqlite": 100, "postgres": 50}
 BACKOFF = {"kind": "constant", "delay": 10}
 
@@ -75,7 +77,6 @@ specs = st.builds(
     dict,
     retries=st.integers(0, 2),
     delay=st.sampled_from([timedelta(0), timedelta(0), 10 * SECOND]),
-    priority=st.integers(0, 1),
     dead_letter=st.booleans(),
     backoff=st.sampled_from([None, BACKOFF]),
     unique_key=st.sampled_from([None, None, "a", "b"]),
@@ -97,6 +98,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.seen: dict[str, Seen] = {}
         self.finished: dict[str, Any] = {}
         self.claims: list[Command] = []
+        self.numbers = count(1)
         self.expected_ids: set[str] = set()
         self.key_holders: dict[str, tuple[str, datetime]] = {}
 
@@ -112,7 +114,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.seen) < MOST_LIVE)
     @rule(batch=batches)
     def enqueue(self, batch: list[dict[str, Any]]) -> None:
-        new = [new_command(**spec) for spec in batch]
+        new = self.made(batch)
         expected = self.placed(new, self.seen)
 
         answers = self.store.enqueue(*new)
@@ -122,6 +124,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.claimable())
     @rule(target=attempts, limit=st.integers(1, 3))
     def claim(self, limit: int) -> Any:
+        limit = EVERYTHING if self.has_ties() else limit
         claimable = {command_id for command_id, _ in self.claimable()}
 
         claimed = self.store.claim(limit=limit)
@@ -129,14 +132,23 @@ class StoreMachine(RuleBasedStateMachine):
         assert len(claimed) == min(limit, len(claimable))
         for command in claimed:
             assert str(command.id) in claimable
-            assert command.lease_number == self.seen[str(command.id)].lease_number + 1
+            before = self.seen[str(command.id)]
+            assert command.lease_number == before.lease_number + 1
+            assert command.attempt == min(before.attempt, command.retries) + 1
         self.claims += claimed
         return multiple(*claimed)
 
-    @rule(reported=st.lists(st.tuples(attempts, reports), min_size=1, max_size=3, unique_by=lambda pair: id(pair[0])))
+    @rule(
+        reported=st.lists(
+            st.tuples(attempts, reports),
+            min_size=1,
+            max_size=3,
+            unique_by=lambda pair: (pair[0].id, pair[0].lease_number),
+        )
+    )
     def report(self, reported: list[tuple[Command, tuple[str, list[dict[str, Any]]]]]) -> None:
         """Several attempts end in one group commit: holders of their leases and zombies alike."""
-        settlements = [decide(attempt, outcome_of(end, children), 0.5) for attempt, (end, children) in reported]
+        settlements = [decide(attempt, self.outcome_of(end, children), 0.5) for attempt, (end, children) in reported]
         held = [settlement for settlement in settlements if self.holds(settlement.command)]
         ended = {str(settlement.command.id) for settlement in held if settlement.state.is_terminal}
         left = {command_id: seen for command_id, seen in self.seen.items() if command_id not in ended}
@@ -149,7 +161,7 @@ class StoreMachine(RuleBasedStateMachine):
     def report_in_time(self, data: st.DataObject, end: str) -> None:
         """One attempt ends as it should: it holds its lease."""
         attempt = data.draw(st.sampled_from(self.holding()))
-        settlement = decide(attempt, outcome_of(end, []), 0.5)
+        settlement = decide(attempt, self.outcome_of(end, []), 0.5)
 
         self.settle([settlement], [settlement])
 
@@ -159,7 +171,18 @@ class StoreMachine(RuleBasedStateMachine):
         """One attempt ends whose command is still alive, but no longer its own."""
         attempt = data.draw(st.sampled_from(self.zombies()))
 
-        self.settle([decide(attempt, outcome_of(end, children), 0.5)], [])
+        self.settle([decide(attempt, self.outcome_of(end, children), 0.5)], [])
+
+    @precondition(lambda self: self.holding() and self.zombies())
+    @rule(data=st.data(), ends=st.tuples(ends, ends), children=st.lists(specs, min_size=1, max_size=2))
+    def report_together(self, data: st.DataObject, ends: tuple[str, str], children: list[dict[str, Any]]) -> None:
+        """A zombie and its successor end in one group commit, if there are such."""
+        zombie = data.draw(st.sampled_from(self.zombies()))
+        successors = [attempt for attempt in self.holding() if attempt.id == zombie.id] or self.holding()[:1]
+        late = decide(zombie, self.outcome_of(ends[0], children), 0.5)
+        in_time = decide(successors[0], self.outcome_of(ends[1], []), 0.5)
+
+        self.settle([late, in_time], [in_time])
 
     def settle(self, settlements: Sequence[Settlement], held: Sequence[Settlement]) -> None:
         settled = self.store.database.transact(
@@ -178,14 +201,14 @@ class StoreMachine(RuleBasedStateMachine):
         assert extended == held
 
     @precondition(lambda self: self.claimable(State.STARTED))
-    @rule(limit=st.integers(1, 3))
-    def rescue(self, limit: int) -> None:
-        assert self.store.rescue(limit=limit) == [QUEUE] * min(limit, len(self.claimable(State.STARTED)))
+    @rule()
+    def rescue(self) -> None:
+        assert self.store.rescue() == [QUEUE] * len(self.claimable(State.STARTED))
 
     @precondition(lambda self: self.claimable(State.SCHEDULED))
-    @rule(limit=st.integers(1, 3))
-    def dispatch(self, limit: int) -> None:
-        assert self.store.dispatch(limit=limit) == [QUEUE] * min(limit, len(self.claimable(State.SCHEDULED)))
+    @rule()
+    def dispatch(self) -> None:
+        assert self.store.dispatch() == [QUEUE] * len(self.claimable(State.SCHEDULED))
 
     @rule(by=st.sampled_from([timedelta(microseconds=1), SECOND, 10 * SECOND, LEASE, LEASE, keys.KEEP]))
     def advance(self, by: timedelta) -> None:
@@ -209,6 +232,7 @@ class StoreMachine(RuleBasedStateMachine):
         unique_keys = [seen.unique_key for seen in now_seen.values() if seen.unique_key]
         assert len(unique_keys) == len(set(unique_keys))
         self.seen, self.finished = now_seen, finished
+        self.store.advance(timedelta(microseconds=1))
 
         moments = [seen.ready_at for seen in self.seen.values() if seen.state is State.SCHEDULED]
         moments += [seen.lease_expires_at for seen in self.seen.values() if seen.lease_expires_at]
@@ -234,6 +258,34 @@ class StoreMachine(RuleBasedStateMachine):
             assert all(earlier < later for earlier, later in pairwise(numbers))
             assert all(past.attempt <= command.retries + 1 for past in command.history)
             assert len(numbers) <= command.lease_number
+
+    def outcome_of(self, end: str, children: list[dict[str, Any]]) -> Outcome:
+        match end:
+            case "returned":
+                return Returned("done", tuple(self.made(children)))
+            case "failed":
+                return Failed(error_info())
+            case "failed for good":
+                return Failed(error_info(), retryable=False)
+            case "timed out":
+                return Failed(error_info(), how="timed_out")
+            case "released":
+                return Released("stopping")
+            case _:
+                return HandlerMissing()
+
+    def made(self, batch: list[dict[str, Any]]) -> list[NewCommand]:
+        """Make commands that differ in id and priority, so that the same steps always lead to the same choices."""
+        return [
+            new_command(id=uuid7(0, number), priority=number, **spec)
+            for spec, number in zip(batch, self.numbers, strict=False)
+        ]
+
+    def has_ties(self) -> bool:
+        """Whether several commands became claimable at one moment, so that any of them may come first."""
+        moments = [seen.ready_at for _, seen in self.claimable(State.SCHEDULED)]
+        moments += [seen.lease_expires_at for _, seen in self.claimable(State.STARTED) if seen.lease_expires_at]
+        return len(moments) > len(set(moments))
 
     def claimable(self, *states: State) -> list[tuple[str, Seen]]:
         """Return the commands (in these states) that a claim may take now."""
@@ -309,22 +361,6 @@ def seen_in(row: dict[str, Any]) -> Seen:
 
 def moment(value: datetime | int) -> datetime:
     return value if isinstance(value, datetime) else EPOCH + timedelta(microseconds=value)
-
-
-def outcome_of(end: str, children: list[dict[str, Any]]) -> Outcome:
-    match end:
-        case "returned":
-            return Returned("done", tuple(new_command(**spec) for spec in children))
-        case "failed":
-            return Failed(error_info())
-        case "failed for good":
-            return Failed(error_info(), retryable=False)
-        case "timed out":
-            return Failed(error_info(), how="timed_out")
-        case "released":
-            return Released("stopping")
-        case _:
-            return HandlerMissing()
 
 
 def children_of(settlement: Settlement) -> tuple[NewCommand, ...]:
