@@ -69,11 +69,11 @@ class Durex:
     def database(self) -> Database:
         """The database, opened at first use."""
         with self._lock:
-            if self._database is None:
-                self._database = open_database(self.database_url, _access(self.database_url))
-                if self._database.dialect == "sqlite":
-                    schema.migrate(self._database, self.retention)
-            return self._database
+            is_new = self._database is None
+            database = self._open()
+            if is_new and database.dialect == "sqlite":
+                schema.migrate(database, self.retention)
+            return database
 
     @property
     def wake(self) -> Wake:
@@ -153,7 +153,13 @@ class Durex:
 
     def migrate(self) -> list[str]:
         """Bring the database's schema up to date; return the names of the migrations that were applied."""
-        return schema.migrate(self.database, self.retention)
+        with self._lock:
+            return schema.migrate(self._open(), self.retention)
+
+    def _open(self) -> Database:
+        if self._database is None:
+            self._database = open_database(self.database_url, _access(self.database_url))
+        return self._database
 
     def worker(
         self,

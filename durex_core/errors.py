@@ -83,6 +83,10 @@ class NonRetryable(DurexError):
     """Raise this from a handler to fail the command for good, whatever retries are left."""
 
 
+class InvalidDatabaseUrl(DurexError, ValueError):
+    """A database URL names no kind of database that durex knows."""
+
+
 class DatabaseError(DurexError):
     """The database refused a statement."""
 

@@ -15,7 +15,7 @@ from durex_core.cli.output import print_document
 from durex_core.cli.rendering import one_line
 from durex_core.cli.show import show
 from durex_core.cli.worker import worker
-from durex_core.errors import AppNotFound, DurexError, InvalidSpec
+from durex_core.errors import AppNotFound, DurexError, InvalidDatabaseUrl, InvalidSpec
 
 FAILED = 1
 WRONG_USE = 2
@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.Abort:
         return _failed(arguments, InterruptedError(), "interrupted", FAILED, said=False)
     except DurexError as error:
-        is_wrong_use = isinstance(error, AppNotFound | InvalidSpec)
+        is_wrong_use = isinstance(error, AppNotFound | InvalidDatabaseUrl | InvalidSpec)
         return _failed(arguments, error, one_line(str(error)), WRONG_USE if is_wrong_use else FAILED, said=False)
 
 

@@ -21,7 +21,7 @@ from durex_core.execution import attempt
 from durex_core.execution.context import AsyncContext, Context
 from durex_core.execution.threads import Task, Threads
 from durex_core.execution.writer import Writer
-from durex_core.model import Command
+from durex_core.model import Command, State
 from durex_core.registry import Handler, Registry
 from durex_core.rules.lifecycle import Crashed, HandlerMissing, Outcome, Released, Settlement, decide
 
@@ -211,7 +211,9 @@ class Runner:
             self._settle_refused(running, settlement, error)
             return
         held = error is None and done.result()
-        if not held:
+        if held:
+            _log_end(settlement)
+        else:
             _log_loss(settlement, error)
         with self._changed:
             del self._running[running.key]
@@ -244,10 +246,18 @@ def _logged() -> Iterator[None]:
         _log.exception("a handler's task interrupted the event loop")
 
 
+def _log_end(settlement: Settlement) -> None:
+    command, error = settlement.command, settlement.error
+    why = f": {error.type}: {error.message}" if error else ""
+    is_for_good = settlement.state in (State.DEAD_LETTER, State.FAILED)
+    level, ending = (logging.WARNING, settlement.state) if is_for_good else (logging.INFO, settlement.outcome)
+    _log.log(level, "%s %s attempt %s: %s%s", command.name, command.id, command.attempt, ending, why)
+
+
 def _log_loss(settlement: Settlement, error: BaseException | None) -> None:
     command = settlement.command
     _log.warning(
-        "command %s (%s), attempt %s: %s; its outcome (%s) was not stored, the command runs again",
+        "command %s (%s), attempt %s: %s; its outcome (%s) was not taken: unless it is stored, the command runs again",
         command.id,
         command.name,
         command.attempt,

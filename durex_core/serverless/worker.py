@@ -33,6 +33,10 @@ LEASE_MARGIN = timedelta(seconds=10)
 """How much longer than its invocation a lease lasts."""
 
 SLOWED = timedelta(minutes=1)
+"""How long a wake is held back in a chain that is too deep."""
+
+DEFAULT_TIMEOUT = timedelta(minutes=1)
+"""What a command is given that declares no timeout; the deployment gives its function as much."""
 
 _SETTLE_SECONDS = 3.0
 _GOODBYE_SECONDS = 1.5
@@ -40,8 +44,6 @@ _MOMENT_SECONDS = 0.25
 _OBEY_SECONDS = 0.5  # a handler that looks at ctx.is_cancelled needs a moment to
 _LOOK_SECONDS = 0.02
 _PAUSE_SECONDS = 1.0
-_RECONNECT_SECONDS = 15.0
-_DEFAULT_NEED = timedelta(seconds=5)
 
 _log = logging.getLogger(__name__)
 
@@ -136,18 +138,22 @@ class WorkerFunction:
     def _claim(self, invocation: Invocation) -> int | None:
         """Start the attempts of ready commands and return how many, or None: the database came back too late for any.
 
+        A database that is away is asked again while there is time for another try of the same length.
+
         Raises:
             DatabaseUnavailable: it did not come back.
         """
         is_late = False
         while True:
+            tried_at = monotonic_seconds()
             try:
                 if is_late and _left(invocation) <= self._need:
                     self._database.run("schema/version")
                     return None
                 return self._start(invocation)
             except (DatabaseUnavailable, DatabaseBusy) as error:
-                if _left(invocation).total_seconds() < _RECONNECT_SECONDS:
+                took = monotonic_seconds() - tried_at
+                if _left(invocation).total_seconds() < took + _PAUSE_SECONDS + _SETTLE_SECONDS:
                     raise
                 _log.warning("queue %r: waiting for the database: %s", self._queue, error)
                 threading.Event().wait(_PAUSE_SECONDS)
@@ -228,9 +234,9 @@ def wakes_of(wake: Wake) -> Wakes:
 
 
 def longest_timeout(registry: Registry, queue: str) -> timedelta:
-    """Return the longest timeout of the queue's handlers; one that declares none is given five seconds."""
-    timeouts = [handler.defaults.timeout or _DEFAULT_NEED for handler in registry if handler.queue == queue]
-    return max(timeouts, default=_DEFAULT_NEED)
+    """Return the longest time that a handler of the queue may take: the first attempts of a later batch need it too."""
+    timeouts = [handler.defaults.timeout or DEFAULT_TIMEOUT for handler in registry if handler.queue == queue]
+    return max(timeouts, default=DEFAULT_TIMEOUT)
 
 
 def _left(invocation: Invocation) -> timedelta:

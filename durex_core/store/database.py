@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from durex_core.errors import DatabaseBusy, DurexError
+from durex_core.errors import DatabaseBusy, InvalidDatabaseUrl
 from durex_core.store.migrate import Migration
 from durex_core.store.statements import Dialect
 
@@ -124,7 +124,7 @@ def open_database(url: str, access: Access | None = None) -> Database:
     """Open a database by its URL: `sqlite:///file.db`, `sqlite:///:memory:` or `postgresql://…`.
 
     Raises:
-        DurexError: no database of that kind is supported.
+        InvalidDatabaseUrl: no database of that kind is supported.
     """
     scheme, _, rest = url.partition("://")
     match scheme:
@@ -137,7 +137,7 @@ def open_database(url: str, access: Access | None = None) -> Database:
 
             return PostgresDatabase(url, access or Access())
     msg = f"database URL {masked(url)!r}: use sqlite:///FILE, sqlite:///:memory: or postgresql://USER@HOST/NAME"
-    raise DurexError(msg)
+    raise InvalidDatabaseUrl(msg)
 
 
 def masked(url: str) -> str:

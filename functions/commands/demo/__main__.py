@@ -1,6 +1,7 @@
 """The demonstration's entry point: serve, send, watch, tell."""
 
 import argparse
+import logging
 import signal
 import sys
 import tempfile
@@ -34,6 +35,7 @@ def main() -> int:
     """Run the demonstration and return its exit code: 1 if anything did not end as it should."""
     options = _options()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    logging.getLogger("durex_core").setLevel(logging.ERROR)  # the screen tells of the failures that are part of it
     try:
         with tempfile.TemporaryDirectory(prefix="durex-demo-") as folder:
             return _serve(Path(folder) / "demo.db", port=options.port, keep=options.keep)
