@@ -18,11 +18,20 @@ MAKE_VENV = $(PYTHON) -m venv $(VENV)
 INSTALL = $(BIN)/python -m pip install --quiet
 endif
 
+# Deploying needs Node. To go without it is a choice, and said aloud.
+ifeq ($(DEPLOY),0)
+TEST_DEPLOY = -m "not deploy"
+DEPLOY_SAID = echo "DEPLOY=0: NOT DEPLOYING. The stack, its functions and the way between them go untested."
+else
+DEPLOY_SAID = :
+TEST_NEEDS = $(CDK)
+endif
+
 .DEFAULT_GOAL := help
 .PHONY: help demo deploy-local undeploy-local setup check test coverage lock clean
 
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: $(VENV)/.demo ## Run the example order flow in one process on SQLite (KEEP=1 leaves it serving)
 	@$(BIN)/python -m functions.commands.demo $(if $(KEEP),--keep)
@@ -45,15 +54,6 @@ check: $(VENV)/.setup ## Lint, format, types, layer contracts and the quick test
 test: $(VENV)/.setup $(EMULATOR)/.setup $(TEST_NEEDS) ## Run every test, on SQLite, a Postgres of its own and an emulator of AWS (DEPLOY=0: without deploying)
 	@$(DEPLOY_SAID)
 	$(PYTEST) -q $(TEST_DEPLOY) --every-statement --cov --cov-report=term:skip-covered --durations=10
-
-# Deploying needs Node. To go without it is a choice, and said aloud.
-ifeq ($(DEPLOY),0)
-TEST_DEPLOY = -m "not deploy"
-DEPLOY_SAID = echo "DEPLOY=0: NOT DEPLOYING. The stack, its functions and the way between them go untested."
-else
-DEPLOY_SAID = :
-TEST_NEEDS = $(CDK)
-endif
 
 lock: ## Resolve the dependencies anew into requirements*.txt (needs uv)
 	$(LOCK) --extra local --group build --output-file requirements.txt

@@ -1,0 +1,127 @@
+"""What the stack costs: idle for a month, and for a million commands; printed by every synth.
+
+List prices without any free tier, so that a bill is below the estimate and never above it for want of one. The two
+numbers that nobody knows before measuring, Aurora's I/O and the log volume of a command, are assumptions named below.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from infra.monitoring import ALARMS, ALARMS_PER_QUEUE
+from infra.plan import QueuePlan
+from infra.schedules import TICK_MINUTES
+from infra.settings import Settings
+
+HOURS = 730  # a month, as AWS counts it
+MINUTES = HOURS * 60
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Dollars in us-east-1, gathered in 2026; read them again on AWS's pages before publishing an estimate."""
+
+    acu_hour: float = 0.12  # Aurora Serverless v2, Standard; AWS agent toolkit, table of 2026-03-28
+    storage_gb_month: float = 0.10  # the same
+    io_million: float = 0.20  # the same
+    secret_month: float = 0.40  # Secrets Manager price page
+    sqs_million: float = 0.40  # standard queue, 64 KiB chunks; cloudburn.io, March 2026
+    lambda_million: float = 0.20  # aws.amazon.com/lambda/pricing, read 2026-09-20
+    gb_second_arm64: float = 0.0000133334  # from memory, not checked
+    gb_second_x86_64: float = 0.0000166667  # aws.amazon.com/lambda/pricing, read 2026-09-20
+    http_api_million: float = 1.00  # from memory, not checked
+    scheduler_million: float = 1.00  # awsnegotiations.com, May 2026
+    log_gb: float = 0.50  # from memory, not checked
+    alarm_month: float = 0.10  # from memory, not checked
+    metric_month: float = 0.30  # from memory, not checked
+    dashboard_month: float = 3.00  # from memory, not checked
+
+
+PRICES = Prices()
+
+_TICK_SECONDS = 0.1
+_IDLE_GB = 1
+_RECEIVES_PER_MINUTE = 15  # five pollers that wait 20 s each; a mapping with a maximum does not shrink to two
+_BATCH_SECONDS = 0.2
+_ENQUEUE_SECONDS = 0.02
+_WORKED_ACU_HOURS = 2  # a burst: two ACU for one hour
+_IO_PER_COMMAND = 4
+_GB_PER_MILLION = 2
+_LOG_GB_PER_MILLION = 0.9  # the workers' 0.5 and the access log's 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One item of a bill."""
+
+    item: str
+    dollars: float
+
+
+def report(settings: Settings, plans: tuple[QueuePlan, ...]) -> str:
+    """Return both estimates as text."""
+    awake = awake_dollars(settings)
+    idle, million = list(idle_month(settings, plans)), list(million_commands(settings, plans))
+    idle_total = sum(line.dollars for line in idle)
+    return "\n".join(
+        [
+            f"\n{settings.stack_name}: estimated cost (us-east-1, list prices, no free tier)",
+            *_table(f"idle, a month ({_counted(plans)})", idle),
+            *_table("a million commands, each enqueued alone", million),
+            f"  note: the tick of each minute keeps the database awake, ${awake:,.2f} of the month;",
+            f"  asleep the deployment would cost ${idle_total - awake:,.2f}.\n\n",
+        ]
+    )
+
+
+def awake_dollars(settings: Settings) -> float:
+    """Return what a database costs in a month that is awake and has nothing to do."""
+    return max(settings.min_capacity, 0.5) * PRICES.acu_hour * HOURS
+
+
+def idle_month(settings: Settings, plans: tuple[QueuePlan, ...]) -> Iterator[Line]:
+    """Yield what a month costs in which nothing happens."""
+    ticks = MINUTES / TICK_MINUTES
+    tick = ticks * (PRICES.scheduler_million + PRICES.lambda_million) / MILLION
+    yield Line(f"database, kept awake by the tick ({max(settings.min_capacity, 0.5):g} ACU)", awake_dollars(settings))
+    yield Line("database storage and the master's secret", _IDLE_GB * PRICES.storage_gb_month + PRICES.secret_month)
+    yield Line("tick", tick + ticks * _compute(settings, _TICK_SECONDS, settings.memory_megabytes))
+    yield Line("polling the wake queues", len(plans) * MINUTES * _RECEIVES_PER_MINUTE * PRICES.sqs_million / MILLION)
+    yield Line("alarms", (ALARMS + ALARMS_PER_QUEUE * len(plans)) * PRICES.alarm_month)
+    yield Line("metrics and the dashboard", len(plans) * PRICES.metric_month + PRICES.dashboard_month)
+
+
+def million_commands(settings: Settings, plans: tuple[QueuePlan, ...]) -> Iterator[Line]:
+    """Yield what a million commands cost that do next to nothing, spread over the queues alike."""
+    batch = sum(plan.batch_size for plan in plans) / len(plans)
+    memory = sum(plan.memory_megabytes for plan in plans) / len(plans)
+    batches = MILLION / batch
+    requests = PRICES.http_api_million + PRICES.lambda_million
+    yield Line("API and enqueue function", requests + MILLION * _compute(settings, _ENQUEUE_SECONDS, memory))
+    yield Line("wakes: sent one by one, received and deleted in batches", (1 + 2 / batch) * PRICES.sqs_million)
+    yield Line(
+        "workers", batches / MILLION * PRICES.lambda_million + batches * _compute(settings, _BATCH_SECONDS, memory)
+    )
+    yield Line(
+        f"database: {_WORKED_ACU_HOURS} ACU hours, {_IO_PER_COMMAND} I/O a command, {_GB_PER_MILLION} GB",
+        _WORKED_ACU_HOURS * PRICES.acu_hour
+        + _IO_PER_COMMAND * PRICES.io_million
+        + _GB_PER_MILLION * PRICES.storage_gb_month,
+    )
+    yield Line("logs", _LOG_GB_PER_MILLION * PRICES.log_gb)
+
+
+def _compute(settings: Settings, seconds: float, megabytes: float) -> float:
+    price = PRICES.gb_second_arm64 if settings.machine == "arm64" else PRICES.gb_second_x86_64
+    return seconds * megabytes / 1024 * price
+
+
+def _table(title: str, lines: list[Line]) -> Iterator[str]:
+    yield f"  {title}"
+    for line in lines:
+        yield f"    {line.dollars:>8,.2f}  {line.item}"
+    yield f"    {sum(line.dollars for line in lines):>8,.2f}  dollars in all"
+
+
+def _counted(plans: tuple[QueuePlan, ...]) -> str:
+    return "1 queue" if len(plans) == 1 else f"{len(plans)} queues"

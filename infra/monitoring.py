@@ -1,0 +1,177 @@
+"""What a person looks at, and what wakes them: one dashboard and the first alarms.
+
+The age of the oldest ready command is the one number that says whether a queue keeps up; the functions write it to
+their logs (EMF), with `queue` as its only dimension, since every other would be a paid metric of its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from aws_cdk import Duration
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_rds as rds
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+from infra.connections import max_connections
+from infra.queues import Bell
+from infra.settings import Settings
+
+NAMESPACE = "durex"
+CONNECTIONS_ALARM = 0.8
+ALARMS_PER_QUEUE = 3
+ALARMS = 4
+"""How many alarms there are beside each queue's, each of which costs something."""
+
+_MINUTE = Duration.minutes(1)
+_FIVE_MINUTES = Duration.minutes(5)
+_WIDTH = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What there is to watch."""
+
+    bells: Mapping[str, Bell]
+    workers: Mapping[str, lambda_.Function]
+    tick: lambda_.Function
+    http: apigateway.HttpApi
+    cluster: rds.DatabaseCluster
+
+
+class Monitoring(Construct):
+    """The dashboard and the alarms."""
+
+    def __init__(self, scope: Construct, id_: str, *, settings: Settings, watched: Watched) -> None:
+        """Draw the dashboard and set the alarms."""
+        super().__init__(scope, id_)
+        self._action = _action(self, settings)
+        self.dashboard = cloudwatch.Dashboard(self, "Dashboard", default_interval=Duration.hours(3))
+        self.dashboard.add_widgets(*_overview(watched))
+        for name in watched.bells:
+            self.dashboard.add_widgets(*_queue(name, watched))
+        self._alarm_on_queues(watched)
+        self._alarm_on_the_rest(settings, watched)
+
+    def _alarm_on_queues(self, watched: Watched) -> None:
+        for name, bell in watched.bells.items():
+            worker = watched.workers[name]
+            queue = f"Queue{bell.plan.identifier}"  # a queue may be called tick, or api
+            self._alarm(
+                f"{queue}DeadLetters",
+                bell.dead_letters.metric_approximate_number_of_messages_visible(period=_MINUTE, statistic="Maximum"),
+                f"Messages that no worker of queue {name} could read: look at them in its dead letter queue.",
+            )
+            self._alarm(
+                f"{queue}Errors",
+                worker.metric_errors(period=_FIVE_MINUTES),
+                f"The worker of queue {name} failed as a whole, which no handler's failure does: read its log.",
+            )
+            self._alarm(f"{queue}Recursion", _recursion(worker), _cut(f"the worker of queue {name}"))
+
+    def _alarm_on_the_rest(self, settings: Settings, watched: Watched) -> None:
+        limit = max_connections(settings.min_capacity, settings.max_capacity)
+        self._alarm("TickRecursion", _recursion(watched.tick), _cut("the tick"))
+        self._alarm(
+            "TickErrors",
+            watched.tick.metric_errors(period=_FIVE_MINUTES),
+            "The tick failed: commands that are due later and those of crashed workers wait. Read its log.",
+        )
+        self._alarm(
+            "ApiErrors",
+            watched.http.metric_server_error(period=_FIVE_MINUTES, statistic="Sum"),
+            "The API answered 5xx: read the access log, then the logs of the enqueue and api functions.",
+        )
+        self._alarm(
+            "DatabaseConnections",
+            watched.cluster.metric_database_connections(period=_MINUTE, statistic="Maximum"),
+            f"More than {CONNECTIONS_ALARM:.0%} of {limit:,} connections are open: lower max_concurrency or raise"
+            " max_capacity before Postgres refuses the next.",
+            threshold=int(limit * CONNECTIONS_ALARM),
+            operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+        )
+
+    def _alarm(
+        self,
+        id_: str,
+        metric: cloudwatch.IMetric,
+        description: str,
+        *,
+        threshold: int = 1,
+        operator: cloudwatch.ComparisonOperator = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+    ) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            id_,
+            metric=metric,
+            alarm_description=description,
+            threshold=threshold,
+            comparison_operator=operator,
+            evaluation_periods=1,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,  # an idle stack reports nothing
+        )
+        if self._action:
+            alarm.add_alarm_action(self._action)
+
+
+def _action(scope: Construct, settings: Settings) -> cloudwatch.IAlarmAction | None:
+    if settings.alarm_topic is None:
+        return None
+    return actions.SnsAction(sns.Topic.from_topic_arn(scope, "Topic", settings.alarm_topic))
+
+
+def _recursion(function: lambda_.Function) -> cloudwatch.Metric:
+    return function.metric("RecursiveInvocationsDropped", period=_FIVE_MINUTES, statistic="Sum")
+
+
+def _cut(who: str) -> str:
+    return f"Lambda took a chain of commands for a loop and cut it: set RecursiveLoop of {who} back to Allow."
+
+
+def _overview(watched: Watched) -> Iterator[cloudwatch.IWidget]:
+    """The first row: whether clients are served and what the database does."""
+    http, cluster = watched.http, watched.cluster
+    yield _graph("API requests, 5xx", [http.metric_count(period=_MINUTE), http.metric_server_error(period=_MINUTE)])
+    yield _graph("API latency", [http.metric_latency(period=_MINUTE, statistic=s) for s in ("p50", "p99")])
+    yield _graph(
+        "Database: capacity (ACU), connections",
+        [cluster.metric_serverless_database_capacity(period=_MINUTE)],
+        right=[cluster.metric_database_connections(period=_MINUTE, statistic="Maximum")],
+    )
+    yield _graph(
+        "Dead letters",
+        [
+            bell.dead_letters.metric_approximate_number_of_messages_visible(period=_MINUTE, label=name)
+            for name, bell in watched.bells.items()
+        ],
+    )
+
+
+def _queue(name: str, watched: Watched) -> Iterator[cloudwatch.IWidget]:
+    """A queue's row: does it keep up, is it rung, does its worker work, how long does that take."""
+    worker = watched.workers[name]
+    age = cloudwatch.Metric(
+        namespace=NAMESPACE,
+        metric_name="OldestReadyAge",
+        dimensions_map={"queue": name},
+        period=_MINUTE,
+        statistic="Maximum",
+    )
+    wakes = watched.bells[name].wake.metric_approximate_number_of_messages_visible(period=_MINUTE)
+    yield _graph(f"{name}: age of the oldest ready command", [age])
+    yield _graph(f"{name}: wakes waiting", [wakes])
+    yield _graph(
+        f"{name}: invocations, errors, throttles",
+        [worker.metric_invocations(period=_MINUTE)],
+        right=[worker.metric_errors(period=_MINUTE), worker.metric_throttles(period=_MINUTE)],
+    )
+    yield _graph(f"{name}: duration", [worker.metric_duration(period=_MINUTE, statistic=s) for s in ("p50", "p99")])
+
+
+def _graph(
+    title: str, left: list[cloudwatch.IMetric], right: list[cloudwatch.IMetric] | None = None
+) -> cloudwatch.GraphWidget:
+    return cloudwatch.GraphWidget(title=title, left=left, right=right, width=_WIDTH)
