@@ -201,6 +201,9 @@ def _checked(spec: Spec) -> Spec:
 
 def _defaults(name: str, queue: str | None, options: CommandOptions) -> Spec:
     """Check a decorator's options in the same way as a spec's."""
+    for option in options:
+        if option not in CommandOptions.__annotations__:
+            raise RegistrationError(f"command {name!r}: {option}: is no option of a command; see Durex.command")
     try:
         _checked(Spec(queue or name))
         return _checked(make_spec(name, None, cast("SpecOptions", options)))
@@ -231,6 +234,8 @@ def _inspect(name: str, function: Callable[..., Any], queue: str, defaults: Spec
 
 
 def _positional(name: str, function: Callable[..., Any]) -> list[str]:
+    if not inspect.isroutine(function):
+        raise RegistrationError(f"command {name!r}: decorate a function; {function!r} is none")
     found = inspect.signature(function).parameters.values()
     for parameter in found:
         if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
@@ -243,11 +248,12 @@ def _positional(name: str, function: Callable[..., Any]) -> list[str]:
 def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return get_type_hints(function, include_extras=True)
-    except NameError as error:
+    except Exception as error:
+        # An annotation may be any text, and reading it may raise anything.
         raise RegistrationError(
             f"command {name!r}: an annotation cannot be read at run time ({error});"
             " import the type outside `if TYPE_CHECKING`, and define payload types at module level"
-        ) from None
+        ) from error
 
 
 def _is_context(parameter: str, hints: dict[str, Any]) -> bool:

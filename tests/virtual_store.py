@@ -101,6 +101,12 @@ class VirtualStore:
         with self.database.autocommit() as connection:
             return {table: table_rows(connection, table, order) for table, order in TABLES.items()}
 
+    def clear(self) -> None:
+        """Take everything out."""
+        with self.database.transaction() as connection:
+            for table in TABLES:
+                query(connection, f"DELETE FROM {schema_of(connection)}{table}")
+
     def count(self, table: str) -> int:
         """Return how many rows a table has."""
         return len(self.rows()[table])

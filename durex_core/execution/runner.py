@@ -211,14 +211,14 @@ class Runner:
             self._settle_refused(running, settlement, error)
             return
         held = error is None and done.result()
-        if held:
-            _log_end(settlement)
-        else:
-            _log_loss(settlement, error)
-        with self._changed:
-            del self._running[running.key]
-            self._changed.notify_all()
-        self._on_settled(settlement, held)
+        try:
+            _log_end(settlement) if held else _log_loss(settlement, error)
+        finally:
+            # Where a log goes is the user's affair: were it to raise, the slot is free all the same.
+            with self._changed:
+                del self._running[running.key]
+                self._changed.notify_all()
+            self._on_settled(settlement, held)
 
     def _settle_refused(self, running: Running, settlement: Settlement, error: BaseException) -> None:
         """The database refused the outcome itself: the attempt failed, and that much can be stored."""

@@ -56,12 +56,15 @@ class Ledger:
                 self._lost += 1
             self._changed.notify_all()
 
-    def news(self, timeout_seconds: float) -> set[Due]:
-        """Return who is to be woken since the last call; wait for news, for the last attempt, or for the timeout."""
+    def news(self, timeout_seconds: float) -> tuple[set[Due], bool]:
+        """Return who is to be woken since the last call, and whether every attempt came to its end.
+
+        Waits for one or the other, or for the timeout.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._due or self._open == 0, timeout_seconds)
             due, self._due = self._due, set()
-            return due
+            return due, self._open == 0
 
 
 def _seconds(delay: timedelta) -> int:

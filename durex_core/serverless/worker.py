@@ -176,11 +176,11 @@ class WorkerFunction:
     def _attend(self, seconds: float, depth: int) -> bool:
         """Send wakes while attempts end, until all have or the time is up; say whether all have."""
         deadline = monotonic_seconds() + seconds
-        while (left := deadline - monotonic_seconds()) > 0 and not self._ledger.is_done:
-            self._tell(self._ledger.news(left), depth)
-        is_done = self._ledger.is_done
-        self._tell(self._ledger.news(0), depth)
-        return is_done
+        while True:
+            due, is_done = self._ledger.news(max(0.0, deadline - monotonic_seconds()))
+            self._tell(due, depth)
+            if is_done or not due:
+                return is_done
 
     def _tell(self, due: Iterable[Due], depth: int) -> None:
         self._wakes.send([self._wake(queue, timedelta(seconds=seconds), depth) for queue, seconds in sorted(due)])

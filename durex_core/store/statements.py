@@ -19,7 +19,7 @@ _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)
 
 _NOW = {
     "postgres": "coalesce(%(now)s::timestamptz, now())",
-    "sqlite": "coalesce(:now, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) * 1000)",
+    "sqlite": "coalesce(:now, CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000)",
 }
 
 

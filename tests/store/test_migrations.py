@@ -21,7 +21,7 @@ from durex_core.store import migrate
 from durex_core.store.database import Database, open_database
 from durex_core.store.migrate import Migration
 
-AT_ONCE = 6
+AT_ONCE = 4
 WRITE = "DUREX_WRITE_SCHEMA"
 
 

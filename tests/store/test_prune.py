@@ -9,7 +9,7 @@ from virtual_store import VirtualStore, drop_partitions
 from durex_core.model import Retention, RetentionPolicy, State
 from durex_core.passes.prune import Pruned
 from durex_core.passes.prune import prune as prune_pass
-from durex_core.rules.lifecycle import Failed, Returned, Settlement
+from durex_core.rules.lifecycle import Failed, Outcome, Returned, Settlement
 from durex_core.store import finished
 
 DAY = timedelta(days=1)
@@ -45,18 +45,20 @@ def test_a_finished_command_belongs_to_the_class_of_its_state(store: VirtualStor
     assert prune(store, mine) == 1
 
 
-def test_the_oldest_go_first_up_to_the_limit(store: VirtualStore):
+@pytest.mark.parametrize("outcome", [Returned(), Failed(error_info())], ids=["completed", "attention"])
+def test_the_oldest_go_first_up_to_the_limit(store: VirtualStore, outcome: Outcome):
     order = []
+    retention = Retention.COMPLETED if isinstance(outcome, Returned) else Retention.ATTENTION
     for _ in range(5):
         attempt = store.start()
-        store.settle(attempt, Failed(error_info()))
+        store.settle(attempt, outcome)
         order.append(attempt.id)
         store.advance(timedelta(minutes=1))
     store.advance(DAY)
 
-    assert prune(store, Retention.ATTENTION, limit=2) == 2
+    assert prune(store, retention, limit=2) == 2
     assert [store.find(command_id) is not None for command_id in order] == [False, False, True, True, True]
-    assert [prune(store, Retention.ATTENTION, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert [prune(store, retention, limit=2) for _ in range(3)] == [2, 1, 0]
 
 
 def test_live_commands_are_never_dropped(store: VirtualStore):

@@ -6,6 +6,7 @@ That every statement runs on both databases in the course of the suite is the bu
 import ast
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, get_args
 
@@ -106,6 +107,20 @@ def test_casts_and_clock_times_are_no_parameters_and_percent_signs_survive():
 
     assert parsed.parameters == {"a", "now"}
     assert parsed.parts[0].startswith("SELECT '12:30', '5 %%', %(a)s::text, coalesce(%(now)s")
+
+
+def test_sqlite_tells_every_millisecond_of_its_clock_from_the_next(sqlite_url: str):
+    (text,) = statements.parse("sqlite", "noun/verb", "SELECT :now AS now").parts
+    begin = 1_795_407_700_000
+    with closing(open_database(sqlite_url)) as database, database.autocommit() as connection:
+        told = [
+            connection.raw.execute(
+                text.replace("'now'", f"{moment} / 86400000.0 + 2440587.5"), {"now": None}
+            ).fetchone()[0]  # type: ignore[attr-defined]
+            for moment in range(begin, begin + 500)
+        ]
+
+    assert told == [moment * 1000 for moment in range(begin, begin + 500)]
 
 
 def columns(connection: Connection, name: str) -> list[str]:

@@ -199,9 +199,9 @@ def test_a_default_out_of_its_bounds_is_refused_by_its_name(registry: Registry, 
         register(registry, with_payload, **{option: value})
 
 
-@pytest.mark.parametrize("option", ["retires", "payload", "id", "queues"])
+@pytest.mark.parametrize("option", ["retires", "payload", "id", "queues", "unique_key", "idempotency_key", "delay"])
 def test_an_option_that_does_not_exist_is_refused_by_its_name(registry: Registry, option: str):
-    with pytest.raises(RegistrationError, match=f"command 'pack': {option}: is no option of a spec"):
+    with pytest.raises(RegistrationError, match=f"command 'pack': {option}: is no option of a command"):
         register(registry, with_payload, **{option: 3})
 
 

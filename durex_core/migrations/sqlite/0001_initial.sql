@@ -1,7 +1,7 @@
 -- The first schema: live commands, finished commands, keys. Moments are microseconds since 1970-01-01 UTC.
 
 CREATE TABLE commands (
-    id               TEXT PRIMARY KEY,
+    id               TEXT NOT NULL PRIMARY KEY,
     name             TEXT NOT NULL,
     queue            TEXT NOT NULL,
     state            TEXT NOT NULL CHECK (state IN ('scheduled', 'pending', 'started', 'waiting', 'repeating', 'paused')),
@@ -21,8 +21,8 @@ CREATE TABLE commands (
     correlation_id   TEXT,
     unique_key       TEXT,
     idempotency_key  TEXT,
-    payload          TEXT CHECK (json_valid(payload)),
-    backoff          TEXT CHECK (json_valid(backoff)),
+    payload          TEXT CHECK (payload IS NULL OR json_valid(payload)),
+    backoff          TEXT CHECK (backoff IS NULL OR json_valid(backoff)),
     tags             TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(tags)),
     history          TEXT NOT NULL DEFAULT '[]' CHECK (json_valid(history)),
     CHECK ((state = 'started') = (lease_expires_at IS NOT NULL))
@@ -35,7 +35,7 @@ CREATE INDEX commands_leases ON commands (lease_expires_at) WHERE state = 'start
 CREATE UNIQUE INDEX commands_unique_key ON commands (unique_key) WHERE unique_key IS NOT NULL;
 
 CREATE TABLE finished_commands (
-    id               TEXT PRIMARY KEY,
+    id               TEXT NOT NULL PRIMARY KEY,
     name             TEXT NOT NULL,
     queue            TEXT NOT NULL,
     state            TEXT NOT NULL CHECK (state IN ('completed', 'expired', 'cancelled', 'dead_letter', 'failed')),
@@ -56,12 +56,12 @@ CREATE TABLE finished_commands (
     unique_key       TEXT,
     idempotency_key  TEXT,
     retention        TEXT NOT NULL CHECK (retention IN ('completed', 'attention')),
-    payload          TEXT CHECK (json_valid(payload)),
-    backoff          TEXT CHECK (json_valid(backoff)),
+    payload          TEXT CHECK (payload IS NULL OR json_valid(payload)),
+    backoff          TEXT CHECK (backoff IS NULL OR json_valid(backoff)),
     tags             TEXT NOT NULL CHECK (json_valid(tags)),
     history          TEXT NOT NULL CHECK (json_valid(history)),
-    result           TEXT CHECK (json_valid(result)),
-    error            TEXT CHECK (json_valid(error))
+    result           TEXT CHECK (result IS NULL OR json_valid(result)),
+    error            TEXT CHECK (error IS NULL OR json_valid(error))
 );
 
 -- SQLite has no partitions: pruning reads by class and age.
