@@ -84,8 +84,8 @@ def _add_steady(app: Durex, log: Log) -> None:
 
 
 def _add_parents(app: Durex, log: Log, gate: Path | None) -> None:
-    def is_open() -> bool:
-        return gate is not None and gate.exists()
+    def is_open(attempt: int) -> bool:
+        return gate is not None and gate_of(gate, attempt).exists()
 
     @app.command("chain", retries=MANY)
     def chain(ctx: Context) -> Next:
@@ -97,11 +97,11 @@ def _add_parents(app: Durex, log: Log, gate: Path | None) -> None:
 
     @app.command("gated", retries=MANY)
     def gated(ctx: Context) -> object:
-        return log.work(ctx, is_open)
+        return log.work(ctx, lambda: is_open(ctx.attempt))
 
     @app.command("gated_chain", retries=MANY)
     def gated_chain(ctx: Context) -> Next:
-        return Next(Spec("plain"), result=log.work(ctx, is_open))
+        return Next(Spec("plain"), result=log.work(ctx, lambda: is_open(ctx.attempt)))
 
 
 def _add_failing(app: Durex, log: Log) -> None:
@@ -123,6 +123,11 @@ def _add_failing(app: Durex, log: Log) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def gate_of(gate: Path, attempt: int) -> Path:
+    """Return the file that an attempt of a gated command waits for."""
+    return gate.with_name(f"{gate.name}.{attempt}")
+
+
 def enqueue(app: Durex, counts: dict[str, int]) -> dict[UUID, str]:
     """Enqueue so many commands of each name, mixed; return the name of each id."""
     names = [name for name, count in counts.items() for _ in range(count)]
@@ -137,6 +142,7 @@ def main() -> None:
     app = make_app(url, Path(log), Path(gate))
     worker = app.worker(concurrency=4, lease=timedelta(seconds=float(lease)), grace=timedelta(seconds=float(grace)))
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    Path(f"{log}.{os.getpid()}").touch()
     worker.run()
     app.close()
 

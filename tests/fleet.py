@@ -30,7 +30,7 @@ class Fleet:
 
     def __init__(self, url: str, folder: Path) -> None:
         """Start none yet."""
-        self.gate = folder / "gate"
+        self._gate = folder / "gate"
         self._log = folder / "runs.log"
         self._url = url
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -42,10 +42,20 @@ class Fleet:
 
     def start(self, *, lease_seconds: float, grace_seconds: float = 5) -> subprocess.Popen[bytes]:
         """Start a worker."""
-        script, log, gate = chaos_app.__file__, str(self._log), str(self.gate)
+        script, log, gate = chaos_app.__file__, str(self._log), str(self._gate)
         arguments = [script, self._url, log, gate, str(lease_seconds), str(grace_seconds)]
         self._processes.append(subprocess.Popen([sys.executable, *arguments]))
         return self._processes[-1]
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Ask a worker to stop, once it is able to hear it, and see it end well."""
+        wait_until(Path(f"{self._log}.{process.pid}").exists, 60)
+        process.terminate()
+        assert process.wait(30) == 0
+
+    def open_gate(self, attempt: int) -> None:
+        """Let gated commands end in this attempt."""
+        chaos_app.gate_of(self._gate, attempt).touch()
 
     def keep_alive(self, count: int, *, lease_seconds: float, until: Callable[[], bool]) -> None:
         """Start workers anew when they die, until something is so."""
@@ -65,12 +75,11 @@ class Fleet:
             for what, command_id, attempt, lease_number in (line.split() for line in text.splitlines())
         ]
 
-    def wait_for(self, what: str, command_id: UUID) -> Line:
-        """Wait until a handler wrote such a line, and return it."""
-        seen: list[Line] = wait_until(
-            lambda: [line for line in self.lines() if (line.what, line.id) == (what, command_id)], 30
+    def wait_for(self, what: str, command_id: UUID, *, attempt: int = 1) -> None:
+        """Wait until a handler wrote such a line."""
+        wait_until(
+            lambda: (what, command_id, attempt) in {(line.what, line.id, line.attempt) for line in self.lines()}, 30
         )
-        return seen[-1]
 
     def kill_all(self) -> None:
         """Kill what is left."""
@@ -97,8 +106,12 @@ class Account:
         self._check_rows(enqueued)
         self._check_children()
         for command in self.finished:
-            self._check_ending(command)
-            self._check_history(command)
+            try:
+                self._check_ending(command)
+                self._check_history(command)
+            except AssertionError as error:
+                error.add_note(self._story(command))
+                raise
         runs = Counter((line.id, line.lease_number) for line in self.lines if line.what == "begin")
         assert max(runs.values()) == 1, "a handler ran twice under one lease"
 
@@ -112,6 +125,12 @@ class Account:
     def of(self, name: str) -> list[Command]:
         """Return the finished commands of a name."""
         return [command for command in self.finished if command.name == name]
+
+    def _story(self, command: Command) -> str:
+        past = [(past.outcome, past.attempt, past.lease_number) for past in command.history]
+        lines = [(line.what, line.attempt, line.lease_number) for line in self.lines if line.id == command.id]
+        now = (command.name, command.state.value, command.attempt, command.lease_number, command.result, command.error)
+        return f"the command: {now}\nits history: {past}\nits lines: {lines}"
 
     def _check_rows(self, enqueued: dict[UUID, str]) -> None:
         rows = Counter(command.id for command in self.finished)

@@ -46,7 +46,7 @@ def test_a_worker_killed_between_its_handler_and_the_settlement_has_its_command_
     command_id = app.enqueue("gated_chain").id
     fleet.wait_for("begin", command_id)
     with stage.holding_writes():
-        fleet.gate.touch()
+        fleet.open_gate(1)
         fleet.wait_for("end", command_id)
         if stage.is_postgres:
             wait_until(lambda: stage.has_waiters("finished_commands"))
@@ -58,6 +58,7 @@ def test_a_worker_killed_between_its_handler_and_the_settlement_has_its_command_
 
     assert stage.run("SELECT state, lease_number FROM commands") == [("started", 1)]
     stage.expire_lease(command_id)
+    fleet.open_gate(2)
     fleet.start(lease_seconds=20)
     account = settle_accounts()
     account.check({command_id: "gated_chain"})
@@ -72,7 +73,7 @@ def test_a_settlement_that_the_server_finishes_after_its_worker_was_killed_count
     command_id = app.enqueue("gated").id
     fleet.wait_for("begin", command_id)
     with stage.holding_writes():
-        fleet.gate.touch()
+        fleet.open_gate(1)
         wait_until(lambda: stage.has_waiters("finished_commands"))
         kill(worker)
 
@@ -105,3 +106,26 @@ def test_a_worker_killed_between_its_claim_and_the_start_has_its_command_run_by_
     (command,) = account.of("chain")
     assert [(past.outcome, past.attempt) for past in command.history] == [("crashed", 1)]
     assert [line.attempt for line in account.lines if (line.what, line.id) == ("begin", command_id)] == [2]
+
+
+def test_a_worker_that_wakes_after_its_lease_while_another_runs_its_command_changes_nothing(
+    app, stage, fleet, settle_accounts
+):
+    zombie = fleet.start(lease_seconds=20)
+    command_id = app.enqueue("gated_chain").id
+    fleet.wait_for("begin", command_id)
+    zombie.send_signal(signal.SIGSTOP)
+    stage.expire_lease(command_id)
+    fleet.start(lease_seconds=20)
+    fleet.wait_for("begin", command_id, attempt=2)
+
+    fleet.open_gate(1)
+    zombie.send_signal(signal.SIGCONT)
+    fleet.wait_for("end", command_id, attempt=1)
+    fleet.stop(zombie)
+    assert stage.run("SELECT state, lease_number FROM commands") == [("started", 2)]
+
+    fleet.open_gate(2)
+    account = settle_accounts()
+    account.check({command_id: "gated_chain"})
+    assert account.of("gated_chain")[0].attempt == 2

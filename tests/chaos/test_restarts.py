@@ -1,7 +1,5 @@
 """Workers and sessions are restarted under load; nothing is lost, and nothing is counted that was not an attempt."""
 
-import signal
-
 import pytest
 from chaos_app import MIXED, enqueue
 from staging import wait_until
@@ -17,8 +15,7 @@ def test_a_rolling_restart_loses_nothing_and_counts_no_attempt(app, stage, fleet
     for number, old in enumerate(fleet.alive):
         wait_until(lambda least=40 * (number + 1): stage.count("finished_commands") >= least, 60)
         fleet.start(lease_seconds=30, grace_seconds=grace_seconds)
-        old.send_signal(signal.SIGTERM)
-        assert old.wait(20) == 0
+        fleet.stop(old)
 
     account = settle_accounts()
     account.check(enqueued)

@@ -1,6 +1,7 @@
 """Whatever a handler raises or returns, its command ends in a state that a person can see, and the worker goes on."""
 
 import asyncio
+import logging
 import math
 from datetime import timedelta
 
@@ -281,3 +282,22 @@ def test_an_outcome_that_the_database_refuses_fails_its_attempt_and_no_other(app
     assert [past.outcome for past in command.history] == ["refused"]
     assert command.error.type == "DatabaseError"
     assert {finished(one).state for one in others} == {State.COMPLETED}
+
+
+def test_a_log_that_raises_costs_no_slot(app, work, finished):
+    class Broken(logging.Handler):
+        def emit(self, record):
+            raise OSError(f"no space left for {record.levelname}")
+
+    @app.command("doomed")
+    def doomed() -> None:
+        raise ValueError("to be logged")
+
+    broken = Broken()
+    logger = logging.getLogger("durex_core.execution.runner")
+    logger.addHandler(broken)
+    try:
+        work(concurrency=1)
+        assert {finished(doomed.enqueue()).state for _ in range(3)} == {State.DEAD_LETTER}
+    finally:
+        logger.removeHandler(broken)

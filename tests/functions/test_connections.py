@@ -9,6 +9,7 @@ from threading import Thread
 import errands
 import pytest
 from invocations import failed
+from resuming import Resuming
 from staging import wait_until
 
 from durex_core.errors import DatabaseBusy, DatabaseUnavailable
@@ -94,7 +95,7 @@ def test_a_worker_waits_out_a_failover(worker, app, roles):
     roles.set("worker", "default_transaction_read_only", "on")
 
     with on_warning("waiting for the database", lambda: roles.set("worker", "default_transaction_read_only", "off")):
-        answer = worker.invoke()
+        answer = worker.invoke(need=timedelta(seconds=5))
 
     assert failed(answer) == []
     assert app.get(id_).state is State.COMPLETED
@@ -107,11 +108,26 @@ def test_a_worker_whose_database_came_back_too_late_sends_its_wake_on(worker, ap
     roles.set("worker", "default_transaction_read_only", "on")
 
     with on_warning("waiting for the database", lambda: roles.set("worker", "default_transaction_read_only", "off")):
-        answer = worker.invoke(seconds=18, need=timedelta(seconds=17.5))
+        answer = worker.invoke(seconds=12, need=timedelta(seconds=11.5))
 
     assert failed(answer) == []
     assert app.get(id_).state is State.PENDING
     assert worker.own.depths() == [0]
+
+
+@pytest.mark.slow
+def test_a_worker_waits_for_a_database_that_resumes(worker, app, postgres_url, monkeypatch):
+    monkeypatch.setenv("DUREX_DATABASE_CONNECT_TIMEOUT_SECONDS", "2")
+    id_ = errands.greet.enqueue("ada").id
+
+    with Resuming(postgres_url) as database:
+        app.use_database(database.url)
+        with on_warning("waiting for the database", database.awake.set):
+            answer = worker.invoke(need=timedelta(seconds=5))
+        assert app.get(id_).state is State.COMPLETED
+        app.close()
+
+    assert failed(answer) == []
 
 
 def test_a_settlement_waits_out_a_database_that_is_away(worker, app, stage, tmp_path):

@@ -12,6 +12,7 @@ from databases import fresh_postgres
 from deploy.emulator import free_port
 from deploy.postgres import Postgres
 from psycopg import sql
+from staging import wait_until
 
 from durex_core.aws.clients import client
 from durex_core.errors import DatabaseUnavailable
@@ -78,7 +79,7 @@ def test_it_leaves_no_connection_that_would_keep_the_database_awake(postgres_url
     migrate({"DUREX_DATABASE_URL": postgres_url})
 
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'durex' AND datname = current_database()"
-    assert stage.run(sessions) == [(0,)]
+    wait_until(lambda: stage.run(sessions) == [(0,)])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import errands
@@ -10,7 +11,8 @@ from invocations import Invocation, Recorder, failed, sqs_event, wake
 from staging import wait_until
 
 from durex_core.model import State
-from durex_core.serverless.worker import MAX_DEPTH
+from durex_core.serverless.worker import MAX_DEPTH, longest_timeout
+from functions.commands import app as shop
 
 WAKE = wake(errands.QUEUE)
 
@@ -38,8 +40,9 @@ def test_a_doubled_wake_changes_nothing(worker, app):
 def test_one_wake_works_off_more_than_one_batch(worker, app):
     ids = [errands.greet.enqueue(str(number)).id for number in range(25)]
 
-    assert failed(worker.invoke(concurrency=10)) == []
+    assert failed(worker.invoke(concurrency=10, need=timedelta(seconds=5))) == []
 
+    assert worker.own.bodies() == []
     assert {app.get(id_).state for id_ in ids} == {State.COMPLETED}
 
 
@@ -60,10 +63,12 @@ def test_what_is_no_wake_comes_again_if_nobody_took_it(worker):
     assert failed(worker.invoke("hello", WAKE)) == ["m0"]
 
 
-def test_an_event_without_wakes_does_not_touch_the_database(worker, app):
+def test_an_event_without_wakes_does_not_touch_the_database(worker, app, caplog):
     app.use_database("postgresql://nobody@127.0.0.1:1/nothing")
 
     assert failed(worker.invoke("hello")) == []
+
+    assert "database" not in caplog.text
 
 
 def test_without_a_database_every_wake_comes_again(worker, app):
@@ -137,15 +142,16 @@ def test_a_child_that_waits_begins_a_new_chain(worker):
     assert recorder.sent == [(errands.PARCELS, 0, 30.0)]
 
 
-def test_more_work_than_fits_is_sent_on_while_the_first_still_runs(worker, tmp_path):
+def test_more_work_than_fits_is_sent_on_while_the_first_still_runs(worker, stage, tmp_path):
     gate = tmp_path / "gate"
     for _ in range(3):
         errands.wait_for_file.enqueue(str(gate))
     made = worker.make(concurrency=2)
 
     with ThreadPoolExecutor() as pool:
-        answer = pool.submit(made.invoke, sqs_event(wake(errands.QUEUE, depth=3)), Invocation(20))
+        answer = pool.submit(made.invoke, sqs_event(wake(errands.QUEUE, depth=3)), Invocation(120))
         wait_until(lambda: worker.own.count() == 1)
+        assert stage.run("SELECT count(*) FROM commands WHERE state = 'started'") == [(2,)]
         gate.touch()
 
     assert failed(answer.result()) == []
@@ -156,8 +162,7 @@ def test_what_is_left_when_the_time_is_up_is_sent_on(worker, stage):
     for _ in range(4):
         errands.greet.enqueue("ada")
 
-    # A second batch would need 8 s: the 5 that a command without a timeout is given, and 3 to settle.
-    assert failed(worker.invoke(concurrency=2, seconds=7)) == []
+    assert failed(worker.invoke(concurrency=2, need=timedelta(seconds=30))) == []
 
     assert worker.own.count() == 1
     assert stage.run("SELECT count(*) FROM commands") == [(2,)]
@@ -167,7 +172,7 @@ def test_a_wake_that_cannot_be_sent_on_is_left_for_its_redelivery(worker):
     for _ in range(2):
         errands.greet.enqueue("ada")
 
-    assert failed(worker.invoke(wakes=Recorder(works=False), concurrency=2, seconds=7)) == ["m0"]
+    assert failed(worker.invoke(wakes=Recorder(works=False), concurrency=2, need=timedelta(seconds=30))) == ["m0"]
 
 
 @pytest.mark.parametrize("name", ["dawdle", "wait_for_file"])
@@ -250,3 +255,9 @@ def test_handlers_share_the_one_connection(worker, app, stage, monkeypatch):
 
     assert {app.get(id_).result for id_ in ids} == {"started"}
     assert most == 1
+
+
+def test_a_batch_needs_the_longest_time_that_one_of_its_commands_may_take(app):
+    assert longest_timeout(app.registry, errands.QUEUE) == timedelta(minutes=1)  # most declare none
+    assert longest_timeout(app.registry, "unknown") == timedelta(minutes=1)
+    assert longest_timeout(shop.registry, "charge") == timedelta(seconds=30)

@@ -1,0 +1,208 @@
+"""The stack as AWS would run it, from its first deployment to its end: the tests run in this order."""
+
+import json
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from deploy.cdk import STACK, CdkFailed
+from deploy.deployment import Deployment
+from staging import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.deploy, pytest.mark.timeout(400)]
+
+ROOT = Path(__file__).resolve().parents[2]
+BURST = 500
+
+
+@pytest.fixture(scope="module")
+def lost_wake(deployment: Deployment) -> str:
+    """A command that is in the database, and of which nobody was told."""
+    ((command_id,),) = deployment.run(
+        "INSERT INTO durex.commands (id, name, queue, state, priority, ready_at, retries, created_at, dead_letter)"
+        " VALUES (gen_random_uuid(), 'forgotten', 'forgotten', 'pending', 0, now(), 0, now(), true)"
+        " RETURNING id::text"
+    )
+    return str(command_id)
+
+
+def test_the_outputs_say_where_everything_is(deployment, lost_wake):
+    assert lost_wake
+    assert set(deployment.outputs) == {
+        "ApiUrl",
+        "DashboardName",
+        *(f"WakeQueueUrl{queue}" for queue in ("Greet", "Count", "Fail", "Hold", "Forgotten")),
+    }
+
+
+def test_an_unsigned_request_is_turned_away(deployment):
+    assert deployment.api.get("/v1/health", is_signed=False).status == 403
+    assert deployment.api.post("/v1/commands", {"name": "greet"}, is_signed=False).status == 403
+
+
+def test_the_api_answers(deployment):
+    reply = deployment.api.get("/v1/health")
+
+    assert (reply.status, reply.body) == (200, {"status": "healthy", "database": "postgres", "schema_version": 1})
+
+
+def test_a_posted_command_runs_in_its_function_and_its_result_comes_back(deployment):
+    command_id = deployment.enqueue("greet", "Ada")
+
+    found = deployment.finished(command_id)
+
+    assert (found["state"], found["result"]) == ("completed", "hello Ada from the first version")
+    assert deployment.run("SELECT result FROM durex.finished_commands WHERE id = %s", command_id) == [
+        ("hello Ada from the first version",)
+    ]
+    assert [event["event"] for event in found["history"]] == ["created", "started", "completed"]
+
+
+def test_a_refused_command_is_not_stored(deployment):
+    reply = deployment.api.post("/v1/commands", {"name": "greet", "payload": 7})
+
+    assert (reply.status, reply.body["errors"][0]["field"]) == (422, "payload")
+    assert deployment.api.post("/v1/commands", {"name": "unknown"}).status == 422
+
+
+def test_a_failing_command_is_retried_and_dead_lettered(deployment):
+    found = deployment.finished(deployment.enqueue("fail"))
+
+    assert (found["state"], found["attempt"]) == ("dead_letter", 2)
+    assert found["error"]["message"] == "on purpose"
+    assert [event["event"] for event in found["history"]].count("failed") == 1
+
+
+def test_functions_log_in_as_roles_of_their_own(deployment):
+    sessions = deployment.run("SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'durex'")
+
+    assert {name for (name,) in sessions} <= {"durex_api", "durex_enqueue", "durex_worker", "durex_tick"}
+    assert sessions
+
+
+def test_a_burst_loses_none_and_doubles_none(deployment):
+    with ThreadPoolExecutor(4) as pool:
+        ids = list(pool.map(lambda number: deployment.enqueue("count", number), range(BURST)))
+
+    assert len(set(ids)) == BURST
+    wait_until(lambda: deployment.run("SELECT FROM durex.commands WHERE name = 'count'") == [], 60)
+    finished = deployment.run(
+        "SELECT id::text, result, attempt, lease_number FROM durex.finished_commands WHERE name = 'count'"
+    )
+    assert sorted(finished) == sorted((command_id, number, 1, 1) for number, command_id in enumerate(ids))
+
+
+def test_a_killed_worker_is_recovered_by_the_redelivery_of_its_wake(deployment, tmp_path):
+    gate = tmp_path / "gate"
+    queue = deployment.outputs["WakeQueueUrlHold"]
+    # As deployed, the wake comes back after minutes. Neither that nor the lease is waited for: both are cut short.
+    deployment.aws("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "4"})
+    command_id = deployment.enqueue("hold", str(gate))
+    wait_until(Path(f"{gate}.1").exists, 30)
+
+    worker_process(deployment, "Hold").kill()
+    deployment.run("UPDATE durex.commands SET lease_expires_at = now() WHERE id = %s", command_id)
+    wait_until(Path(f"{gate}.2").exists, 30)
+    gate.touch()
+
+    found = deployment.finished(command_id)
+    assert (found["state"], found["result"]) == ("completed", "attempt 2")
+    assert "crashed" in [event["event"] for event in found["history"]]
+
+
+def worker_process(deployment: Deployment, queue: str) -> psutil.Process:
+    """Return the process of the emulator in which a queue's worker function runs."""
+    children = psutil.Process(deployment.emulator.process.pid).children(recursive=True)
+    (found,) = [child for child in children if f"ComputeWorker{queue}" in " ".join(child.cmdline())]
+    return found
+
+
+def test_what_is_no_wake_ends_in_the_dead_letter_queue(deployment):
+    sqs = deployment.aws("sqs")
+    queue = deployment.outputs["WakeQueueUrlGreet"]
+    policy = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
+    dead = sqs.get_queue_url(QueueName=json.loads(policy)["deadLetterTargetArn"].rpartition(":")[2])["QueueUrl"]
+
+    sqs.send_message(QueueUrl=queue, MessageBody="hello")
+
+    found: list[Any] = []
+    wait_until(lambda: found.extend(sqs.receive_message(QueueUrl=dead).get("Messages", [])) or bool(found), 30)
+    assert found[0]["Body"] == "hello"
+
+
+def test_the_tick_fires_and_finds_what_nobody_was_told_of(deployment, lost_wake):
+    found = deployment.finished(lost_wake, 100)
+
+    assert found["result"] == "found"
+
+
+def test_a_changed_command_is_deployed(deployment):
+    before = deployment.run("SELECT count(*) FROM durex.finished_commands")
+    set_version(deployment, "the second version")
+
+    deployment.outputs = deployment.cdk.deploy()
+
+    assert deployment.run("SELECT count(*) FROM durex.finished_commands") == before
+    found = deployment.finished(deployment.enqueue("greet", "Grace"))
+    assert found["result"] == "hello Grace from the second version"
+
+
+def set_version(deployment: Deployment, version: str) -> None:
+    """Change the shop's code."""
+    code = deployment.folder / "shop" / "__init__.py"
+    code.write_text(re.sub('VERSION = ".*"', f'VERSION = "{version}"', code.read_text()))
+
+
+def test_a_failing_migration_rolls_the_deployment_back(deployment):
+    before = deployment.finished(deployment.enqueue("greet", "Joan"))["result"]
+    broken = deployment.folder / "broken"
+    shutil.copytree(ROOT / "durex_core", broken / "durex_core", ignore=shutil.ignore_patterns("__pycache__"))
+    (broken / "durex_core" / "migrations" / "postgres" / "9999_broken.sql").write_text(
+        "CREATE TABLE durex.half_done (id int);\nSELECT 1 / 0;\n"
+    )
+    set_version(deployment, "the broken version")
+    path = f"{broken}:{deployment.folder}"
+    cdk = replace(
+        deployment.cdk,
+        app="python3 -P -m infra.app",  # the broken copy of durex, not the one in the working directory
+        environment={**deployment.cdk.environment, "PYTHONPATH": path},
+    )
+
+    with pytest.raises(CdkFailed, match="division by zero"):
+        cdk.deploy()
+
+    (stack,) = deployment.aws("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+    assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert deployment.run("SELECT to_regclass('durex.half_done')") == [(None,)]
+    assert deployment.api.get("/v1/health").body["schema_version"] == 1
+    found = deployment.finished(deployment.enqueue("greet", "Joan"))
+    assert found["result"] == before
+
+
+def test_nothing_is_left_when_the_stack_is_destroyed(deployment):
+    deployment.cdk.destroy()
+
+    stacks = deployment.aws("cloudformation").describe_stacks()["Stacks"]
+    assert [stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"] == ["CDKToolkit"]
+    left = {
+        "functions": deployment.aws("lambda").list_functions()["Functions"],
+        "mappings": deployment.aws("lambda").list_event_source_mappings()["EventSourceMappings"],
+        "queues": deployment.aws("sqs").list_queues().get("QueueUrls", []),
+        "schedules": deployment.aws("scheduler").list_schedules()["Schedules"],
+        "apis": deployment.aws("apigatewayv2").get_apis()["Items"],
+        "clusters": deployment.aws("rds").describe_db_clusters()["DBClusters"],
+        "alarms": deployment.aws("cloudwatch").describe_alarms()["MetricAlarms"],
+        "dashboards": deployment.aws("cloudwatch").list_dashboards()["DashboardEntries"],
+        "logs": deployment.aws("logs").describe_log_groups()["logGroups"],
+        "roles": [
+            role["RoleName"]
+            for role in deployment.aws("iam").list_roles()["Roles"]
+            if not role["RoleName"].startswith("cdk-")
+        ],
+    }
+    assert {kind: found for kind, found in left.items() if found} == {}

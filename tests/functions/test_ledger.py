@@ -1,0 +1,68 @@
+"""The ledger of an invocation: nothing that is to be woken is forgotten, and nothing is taken for done too early."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from factories import claimed_command, new_command
+
+from durex_core.model import State
+from durex_core.rules.lifecycle import Settlement
+from durex_core.serverless.ledger import Ledger
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+def settlement(*queues: str, delay: float = 0) -> Settlement:
+    """Return a completion whose children are in these queues."""
+    children = tuple(new_command(queue=queue, delay=timedelta(seconds=delay)) for queue in queues)
+    return Settlement(claimed_command(), State.COMPLETED, "completed", children=children)
+
+
+def test_nothing_begun_is_done(ledger):
+    assert (ledger.is_done, ledger.news(0)) == (True, (set(), True))
+
+
+def test_news_gather_until_they_are_taken(ledger):
+    ledger.opened(3)
+    ledger.settled(settlement("a"), held=True)
+    ledger.settled(settlement("b", "a", delay=0.2), held=True)
+
+    assert ledger.news(0) == ({("a", 0), ("a", 1), ("b", 1)}, False)
+    assert ledger.news(0) == (set(), False)
+
+
+def test_the_last_settlement_ends_it(ledger):
+    ledger.opened(1)
+    ledger.settled(settlement("a"), held=True)
+
+    assert ledger.news(60) == ({("a", 0)}, True)
+    assert ledger.news(60) == (set(), True)
+
+
+def test_settlements_may_come_before_their_attempts_are_counted(ledger):
+    ledger.settled(settlement("a"), held=True)
+    ledger.opened(1)
+
+    assert ledger.news(60) == ({("a", 0)}, True)
+
+
+def test_what_was_not_stored_wakes_nobody_and_is_lost(ledger):
+    ledger.opened(1)
+    ledger.settled(settlement("a"), held=False)
+
+    assert (ledger.news(0), ledger.lost) == ((set(), True), 1)
+    ledger.begin()
+    assert ledger.lost == 0
+
+
+def test_news_are_waited_for(ledger):
+    ledger.opened(1)
+    with ThreadPoolExecutor() as pool:
+        news = pool.submit(ledger.news, 60)
+        ledger.settled(settlement("a"), held=True)
+
+        assert news.result(10) == ({("a", 0)}, True)
