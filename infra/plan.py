@@ -40,7 +40,10 @@ class QueuePlan:
 
 def plan_queues(settings: Settings, manifest: Manifest) -> tuple[QueuePlan, ...]:
     """Work out every queue of the manifest."""
-    return tuple(_plan(settings, queue, settings.queues.get(queue.name, QueueSettings())) for queue in manifest.queues)
+    return tuple(
+        _plan(settings, queue, _longest(settings, manifest, queue), settings.queues.get(queue.name, QueueSettings()))
+        for queue in manifest.queues
+    )
 
 
 def identifier(name: str) -> str:
@@ -55,8 +58,13 @@ def identifier(name: str) -> str:
     return words + hashlib.sha256(name.encode()).hexdigest()[:8]
 
 
-def _plan(settings: Settings, queue: ManifestQueue, own: QueueSettings) -> QueuePlan:
-    command_seconds = queue.timeout_seconds or settings.default_command_timeout_seconds
+def _longest(settings: Settings, manifest: Manifest, queue: ManifestQueue) -> float:
+    """Return the longest that a command of a queue may take; one that declares no timeout has the default."""
+    declared = [command.timeout_seconds for command in manifest.commands if command.queue == queue.name]
+    return max(seconds or settings.default_command_timeout_seconds for seconds in declared or [queue.timeout_seconds])
+
+
+def _plan(settings: Settings, queue: ManifestQueue, command_seconds: float, own: QueueSettings) -> QueuePlan:
     timeout = math.ceil(command_seconds) + settings.timeout_margin_seconds
     window = _or(own.batching_window_seconds, settings.batching_window_seconds)
     return QueuePlan(

@@ -146,7 +146,13 @@ class Worker:
         self._has_news.set()
 
     def _prune(self) -> None:
-        prune(self._database, self._retention)
+        """Prune, if this worker's role may: where it may not, somebody else's duty it is."""
+        try:
+            prune(self._database, self._retention)
+        except (DatabaseUnavailable, DatabaseBusy):
+            raise
+        except DatabaseError as error:
+            _log.warning("cannot prune: %s", error)
 
     def _on_settled(self, settlement: Settlement, held: bool) -> None:  # noqa: FBT001  a callback
         if held and settlement.children:

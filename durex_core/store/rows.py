@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from pydantic import TypeAdapter
 
@@ -20,7 +21,13 @@ Row = dict[str, Any]
 
 def document(value: Sequence[Any] | Row) -> str:
     """Return the one JSON document as which many-row parameters travel, the same on both databases."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} has no place in a row")
 
 
 def new_row(command: NewCommand) -> Row:

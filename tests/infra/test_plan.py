@@ -65,3 +65,9 @@ def test_a_queues_own_settings_win(manifest_of):
     plan = plan_of(manifest_of, 30.0, queues={"charge": own})
 
     assert (plan.max_concurrency, plan.batch_size, plan.memory_megabytes, plan.reserved_concurrency) == (3, 1, 1024, 4)
+
+
+def test_in_a_shared_queue_a_command_without_a_timeout_has_the_default(manifest_of):
+    (plan,) = plan_queues(Settings(), manifest_of(("charge", "money", 5.0), ("refund", "money", None)))
+
+    assert plan.timeout_seconds == 70
