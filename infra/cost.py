@@ -27,14 +27,13 @@ class Prices:
     secret_month: float = 0.40  # Secrets Manager price page
     sqs_million: float = 0.40  # standard queue, 64 KiB chunks; cloudburn.io, March 2026
     lambda_million: float = 0.20  # aws.amazon.com/lambda/pricing, read 2026-09-20
-    gb_second_arm64: float = 0.0000133334  # from memory, not checked
+    gb_second_arm64: float = 0.0000133334  # to be read again on its price page
     gb_second_x86_64: float = 0.0000166667  # aws.amazon.com/lambda/pricing, read 2026-09-20
-    http_api_million: float = 1.00  # from memory, not checked
+    http_api_million: float = 1.00  # to be read again on its price page
     scheduler_million: float = 1.00  # awsnegotiations.com, May 2026
-    log_gb: float = 0.50  # from memory, not checked
-    alarm_month: float = 0.10  # from memory, not checked
-    metric_month: float = 0.30  # from memory, not checked
-    dashboard_month: float = 3.00  # from memory, not checked
+    log_gb: float = 0.50  # to be read again on its price page
+    alarm_month: float = 0.10  # to be read again on its price page
+    dashboard_month: float = 3.00  # to be read again on its price page
 
 
 PRICES = Prices()
@@ -88,7 +87,7 @@ def idle_month(settings: Settings, plans: tuple[QueuePlan, ...]) -> Iterator[Lin
     yield Line("tick", tick + ticks * _compute(settings, _TICK_SECONDS, settings.memory_megabytes))
     yield Line("polling the wake queues", len(plans) * MINUTES * _RECEIVES_PER_MINUTE * PRICES.sqs_million / MILLION)
     yield Line("alarms", (ALARMS + ALARMS_PER_QUEUE * len(plans)) * PRICES.alarm_month)
-    yield Line("metrics and the dashboard", len(plans) * PRICES.metric_month + PRICES.dashboard_month)
+    yield Line("dashboard", PRICES.dashboard_month)
 
 
 def million_commands(settings: Settings, plans: tuple[QueuePlan, ...]) -> Iterator[Line]:

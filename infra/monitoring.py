@@ -1,6 +1,6 @@
 """What a person looks at, and what wakes them: one dashboard and the first alarms.
 
-The age of the oldest ready command is the one number that says whether a queue keeps up; the functions write it to
+The age of the oldest wake is the one number that says whether a queue keeps up; the functions write it to
 their logs (EMF), with `queue` as its only dimension, since every other would be a paid metric of its own.
 """
 
@@ -20,7 +20,6 @@ from infra.connections import max_connections
 from infra.queues import Bell
 from infra.settings import Settings
 
-NAMESPACE = "durex"
 CONNECTIONS_ALARM = 0.8
 ALARMS_PER_QUEUE = 3
 ALARMS = 4
@@ -153,15 +152,10 @@ def _overview(watched: Watched) -> Iterator[cloudwatch.IWidget]:
 def _queue(name: str, watched: Watched) -> Iterator[cloudwatch.IWidget]:
     """A queue's row: does it keep up, is it rung, does its worker work, how long does that take."""
     worker = watched.workers[name]
-    age = cloudwatch.Metric(
-        namespace=NAMESPACE,
-        metric_name="OldestReadyAge",
-        dimensions_map={"queue": name},
-        period=_MINUTE,
-        statistic="Maximum",
-    )
-    wakes = watched.bells[name].wake.metric_approximate_number_of_messages_visible(period=_MINUTE)
-    yield _graph(f"{name}: age of the oldest ready command", [age])
+    bell = watched.bells[name].wake
+    age = bell.metric_approximate_age_of_oldest_message(period=_MINUTE)
+    wakes = bell.metric_approximate_number_of_messages_visible(period=_MINUTE)
+    yield _graph(f"{name}: age of the oldest wake", [age])
     yield _graph(f"{name}: wakes waiting", [wakes])
     yield _graph(
         f"{name}: invocations, errors, throttles",

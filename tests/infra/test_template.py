@@ -488,8 +488,8 @@ class TestWatching:
         widgets = {widget["properties"]["title"]: widget["properties"]["metrics"] for widget in body["widgets"]}
 
         for queue in example.queues:
-            (age,) = widgets[f"{queue.name}: age of the oldest ready command"]
-            assert age[:4] == ["durex", "OldestReadyAge", "queue", queue.name]
+            (age,) = widgets[f"{queue.name}: age of the oldest wake"]
+            assert age[:2] == ["AWS/SQS", "ApproximateAgeOfOldestMessage"]
             assert len(widgets[f"{queue.name}: duration"]) == 2
             shown = {metric[1] for metric in widgets[f"{queue.name}: invocations, errors, throttles"]}
             assert shown == {"Invocations", "Errors", "Throttles"}
