@@ -4,34 +4,35 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar, Unpack, overload
-from uuid import UUID
+from typing import Any, Never, Unpack, overload
 
-from durex_core.aws.credentials import rds_certificates, rds_token
 from durex_core.aws.wake import SqsWake
-from durex_core.errors import DurexError, InvalidSpec
-from durex_core.execution.context import AsyncContext, Context
+from durex_core.decorator import Decorator, Registrar
+from durex_core.environment import access
+from durex_core.errors import InvalidSpec
+from durex_core.execution.limiter import Limiter
+from durex_core.execution.middleware import Middleware
+from durex_core.execution.surroundings import Surroundings
+from durex_core.handlers import HandlerOptions
 from durex_core.local.bell import Bell, LocalWake
 from durex_core.local.worker import GRACE, LEASE, Worker
-from durex_core.model import Command, CommandOptions, Enqueued, RetentionPolicy, Spec, SpecOptions
-from durex_core.operations import enqueue, find, schema
+from durex_core.model import Command, CommandOptions, Enqueued, ErrorInfo, RetentionPolicy, Spec, SpecOptions
+from durex_core.observer import Observer, OnError
+from durex_core.operations import enqueue, schema
 from durex_core.operations.wake import Wake
-from durex_core.registry import CommandHandle, Registry, make_spec
-from durex_core.rules.history import HistoryEvent, history_of
-from durex_core.store.database import Access, Database, open_database
-
-P = TypeVar("P")
-R = TypeVar("R")
+from durex_core.options import make_spec
+from durex_core.oversight import Oversight
+from durex_core.registry import Registry
+from durex_core.store.database import Database, open_database
 
 DEFAULT_DATABASE_URL = "sqlite:///durex.db"
 MAX_PAYLOAD_BYTES = 1024 * 1024
 
-_EXAMPLE_ID = "019a2063-fc05-72e4-9bc1-56922de41a35"
 
-
-class Durex:
+class Durex(Oversight):
     """An application: its commands, and the database that holds their state.
 
     Nothing is opened before the first use. A SQLite database is brought up to date then; for Postgres run
@@ -42,6 +43,10 @@ class Durex:
         self,
         database: str | None = None,
         *,
+        defaults: CommandOptions | None = None,
+        never_retry: Iterable[type[BaseException]] = (),
+        limits: Mapping[str, int] | None = None,
+        global_limit: int | None = None,
         retention: RetentionPolicy | None = None,
         max_payload_bytes: int = MAX_PAYLOAD_BYTES,
     ) -> None:
@@ -49,16 +54,26 @@ class Durex:
 
         Args:
             database: `sqlite:///FILE`, `sqlite:///:memory:` or `postgresql://…`.
+            defaults: options of every command whose handler or spec says nothing else.
+            never_retry: exceptions that fail any command for good, whatever retries are left.
+            limits: how many attempts of a command's name may run at a time in one process, by name.
+            global_limit: the same for all names together.
             retention: how long finished commands are kept (default: completed 7 days, the others 90).
             max_payload_bytes: the most bytes of JSON that a payload or a result may take (default 1 MiB).
+
+        Raises:
+            RegistrationError: a default is out of its bounds, or something of `never_retry` is no exception class.
         """
-        self.registry = Registry(max_payload_bytes=max_payload_bytes)
+        self.registry = Registry(max_payload_bytes=max_payload_bytes, defaults=defaults, never_retry=never_retry)
+        self.surroundings = Surroundings(limiter=Limiter(limits, global_limit=global_limit))
         self.retention = retention or RetentionPolicy()
         self._url = database
+        self._is_ready = False
         self._bell = Bell()
         self._lock = threading.Lock()
         self._database: Database | None = None
         self._sqs_wake: SqsWake | None = None
+        self._instead: tuple[Database, Wake] | None = None
 
     @property
     def database_url(self) -> str:
@@ -68,16 +83,25 @@ class Durex:
     @property
     def database(self) -> Database:
         """The database, opened at first use."""
+        if self._instead:
+            return self._instead[0]
         with self._lock:
-            is_new = self._database is None
             database = self._open()
-            if is_new and database.dialect == "sqlite":
+            if not self._is_ready and database.dialect == "sqlite":
                 schema.migrate(database, self.retention)
+            self._is_ready = True
             return database
+
+    @property
+    def limiter(self) -> Limiter:
+        """How many attempts may run at a time in this process; its limits can be changed while it runs."""
+        return self.surroundings.limiter
 
     @property
     def wake(self) -> Wake:
         """How workers hear of work: through SQS where DUREX_WAKE_URLS is set, else in and between processes."""
+        if self._instead:
+            return self._instead[1]
         urls = os.environ.get("DUREX_WAKE_URLS")
         if not urls:
             return LocalWake(self.database, self._bell)
@@ -85,10 +109,25 @@ class Durex:
             self._sqs_wake = SqsWake(json.loads(urls))
         return self._sqs_wake
 
-    def use_database(self, url: str) -> None:
-        """Use another database from here on, whatever was configured."""
+    def use_database(self, database: str | Database) -> None:
+        """Use another database from here on, by URL or as an object, whatever was configured."""
         self.close()
-        self._url = url
+        if isinstance(database, str):
+            self._url = database
+        else:
+            self._database = database
+
+    @contextmanager
+    def redirected(self, database: Database, wake: Wake) -> Iterator[None]:
+        """Use an open, migrated database and a way to wake workers during the block, whatever is configured: for tests.
+
+        Both belong to the caller: `close` leaves them alone.
+        """
+        before, self._instead = self._instead, (database, wake)
+        try:
+            yield
+        finally:
+            self._instead = before
 
     def close(self) -> None:
         """Close the connections; the next use opens new ones."""
@@ -96,18 +135,65 @@ class Durex:
             if self._database is not None:
                 self._database.close()
             self._database = None
+            self._is_ready = False
 
-    def command(self, name: str, *, queue: str | None = None, **options: Unpack[CommandOptions]) -> "_Register":
-        """Register the decorated function as the handler of a command.
+    def use(self, *middleware: Middleware) -> None:
+        """Put middleware around every handler, the first one outermost.
+
+        A middleware is `(ctx, call_next) -> result`, a plain function or a coroutine function, whatever the handlers
+        are. It calls, or awaits, `call_next()` for what lies inside of it, and returns that, or something else.
+        """
+        self.surroundings.middleware.extend(middleware)
+
+    def observe(self, observer: Observer) -> None:
+        """Tell an observer, such as `PrometheusMetrics`, what this process does from here on."""
+        self.surroundings.observers.add(observer)
+
+    def on_error(self, function: Callable[[Command, ErrorInfo], None]) -> Callable[[Command, ErrorInfo], None]:
+        """Call the decorated function with each command that failed for good, once that is stored, and with why.
+
+        It tells somebody, such as an error tracker; what is to be undone belongs into `on_recover`.
+        """
+        self.observe(OnError(function))
+        return function
+
+    @overload
+    def command(
+        self, name: str, *, payload: None = None, replace: bool = False, **options: Unpack[HandlerOptions]
+    ) -> Decorator[Never]: ...
+    @overload
+    def command(
+        self, name: str, *, payload: Any, replace: bool = False, **options: Unpack[HandlerOptions]
+    ) -> Decorator[None]: ...
+
+    def command(
+        self, name: str, *, payload: Any = None, replace: bool = False, **options: Unpack[HandlerOptions]
+    ) -> Decorator[Any]:
+        """Register the decorated function, or class with a method `execute`, as the handler of a command.
 
         The function takes `(ctx, payload)`, `(payload)`, `(ctx)` or nothing, and may be a coroutine function. Its
-        annotation types the payload: a pydantic model, a dataclass, or any type that pydantic reads. Options are the
-        defaults of the command's specs; see `Spec`. By default its queue is its own name.
+        annotation types the payload: a pydantic model, a dataclass, or any type that pydantic reads. A class is made
+        without arguments; see `register` for objects that need some.
+
+        Args:
+            name: what specs call it.
+            payload: taken where a spec has none; if both are JSON objects they are merged, and the spec's keys win.
+            replace: whether it may take the place of a command of that name.
+            **options: see `HandlerOptions`; the defaults of the command's specs among them are explained at `Spec`.
 
         Raises:
             RegistrationError: the name is taken, an option is out of range, or the signature cannot be called.
         """
-        return _Register(self, name, queue, options)
+        return Decorator(self, name, {**options, "payload": payload}, replace=replace)
+
+    @property
+    def register(self) -> Registrar:
+        """Register an object with a method `execute`: `app.register(SendEmail(mailer), name="send_email")`."""
+        return Registrar(self)
+
+    def unregister(self, name: str) -> bool:
+        """Forget the handler of a command; say whether there was one. Stored commands of that name stay."""
+        return self.registry.unregister(name)
 
     def enqueue(self, name_or_spec: str | Spec, payload: Any = None, /, **options: Unpack[SpecOptions]) -> Enqueued:
         """Store a command, by name and payload or by spec, and wake its workers.
@@ -120,7 +206,7 @@ class Durex:
 
     def enqueue_many(self, specs: Sequence[Spec]) -> list[Enqueued]:
         """Store many commands in one transaction, all or none; answers come in the order of the specs."""
-        return enqueue.enqueue(self.database, self.registry, self.wake, specs)
+        return enqueue.enqueue(self.database, self.registry, self.wake, specs, observers=self.surroundings.observers)
 
     async def aenqueue(
         self, name_or_spec: str | Spec, payload: Any = None, /, **options: Unpack[SpecOptions]
@@ -128,19 +214,6 @@ class Durex:
         """Do what `enqueue` does without blocking the event loop."""
         spec = _one_spec(name_or_spec, payload, options)
         return await asyncio.to_thread(self.enqueue, spec)
-
-    def get(self, command_id: UUID | str) -> Command:
-        """Return a command, live or finished.
-
-        Raises:
-            CommandNotFound: no command has this id.
-            InvalidSpec: the text is no id.
-        """
-        return find.get(self.database, parse_id(command_id))
-
-    def history(self, command_id: UUID | str) -> tuple[HistoryEvent, ...]:
-        """Return what happened to a command, in order."""
-        return history_of(self.get(command_id))
 
     def health(self) -> schema.Health:
         """Ask whether the database answers.
@@ -154,11 +227,15 @@ class Durex:
     def migrate(self) -> list[str]:
         """Bring the database's schema up to date; return the names of the migrations that were applied."""
         with self._lock:
-            return schema.migrate(self._open(), self.retention)
+            applied = schema.migrate(self._open(), self.retention)
+            schema.publish(self._open(), self.registry)
+            return applied
 
     def _open(self) -> Database:
+        if self._instead:
+            return self._instead[0]
         if self._database is None:
-            self._database = open_database(self.database_url, _access(self.database_url))
+            self._database = open_database(self.database_url, access(self.database_url))
         return self._database
 
     def worker(
@@ -186,57 +263,8 @@ class Durex:
             lease=lease,
             grace=grace,
             retention=self.retention,
+            surroundings=self.surroundings,
         )
-
-
-class _Register:
-    """The decorator that `Durex.command` returns."""
-
-    def __init__(self, app: Durex, name: str, queue: str | None, options: CommandOptions) -> None:
-        self._app = app
-        self._name = name
-        self._queue = queue
-        self._options = options
-
-    @overload
-    def __call__(self, function: Callable[[Context, P], R], /) -> CommandHandle[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[[AsyncContext, P], Awaitable[R]], /) -> CommandHandle[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[[P], R], /) -> CommandHandle[P, R]: ...
-    @overload
-    def __call__(self, function: Callable[[], R], /) -> CommandHandle[None, R]: ...
-
-    def __call__(self, function: Callable[..., Any], /) -> CommandHandle[Any, Any]:
-        handler = self._app.registry.register(self._name, function, queue=self._queue, options=self._options)
-        return CommandHandle(handler, self._app)
-
-
-def _access(url: str) -> Access:
-    """Read from the environment how to get into the database."""
-    is_iam = _choice("DUREX_DATABASE_AUTH", ("password", "iam")) == "iam"
-    return Access(
-        password=rds_token(url) if is_iam else None,
-        sslmode=os.environ.get("DUREX_DATABASE_SSLMODE") or ("verify-full" if is_iam else None),
-        certificates=rds_certificates() if is_iam else None,
-        connect_timeout_seconds=int(os.environ.get("DUREX_DATABASE_CONNECT_TIMEOUT_SECONDS", "10")),
-        max_connections=_max_connections(),
-    )
-
-
-def _max_connections() -> int | None:
-    """Return how many connections may be open at a time: in Lambda one, on which the deployment's sums rest."""
-    given = os.environ.get("DUREX_DATABASE_MAX_CONNECTIONS")
-    if given:
-        return int(given)
-    return 1 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ else None
-
-
-def _choice(variable: str, choices: tuple[str, ...]) -> str:
-    value = os.environ.get(variable) or choices[0]
-    if value not in choices:
-        raise DurexError(f"{variable}={value!r}: use one of {', '.join(choices)}")
-    return value
 
 
 def _one_spec(name_or_spec: str | Spec, payload: Any, options: SpecOptions) -> Spec:
@@ -245,17 +273,3 @@ def _one_spec(name_or_spec: str | Spec, payload: Any, options: SpecOptions) -> S
     if payload is not None or options:
         raise InvalidSpec("payload", "is part of the spec already; put it and the options into the Spec")
     return name_or_spec
-
-
-def parse_id(command_id: UUID | str) -> UUID:
-    """Read a command's id.
-
-    Raises:
-        InvalidSpec: the text is no UUID.
-    """
-    if isinstance(command_id, UUID):
-        return command_id
-    try:
-        return UUID(command_id)
-    except ValueError:
-        raise InvalidSpec("id", f"{command_id!r} is not a command id; ids look like {_EXAMPLE_ID}") from None

@@ -4,6 +4,7 @@ A message says what is wrong, with which value, and how to mend it; the attribut
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 from uuid import UUID
 
 
@@ -29,13 +30,23 @@ class InvalidSpec(DurexError, ValueError):
         self.reason = reason
 
 
+class InvalidQuery(DurexError, ValueError):
+    """What was asked about commands was refused at the edge; `field` names the part to mend."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        """Name the field as the caller wrote it and the reason in one sentence."""
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
 class UnknownCommand(InvalidSpec):
     """No handler is registered under this name; register it or mend the spelling."""
 
-    def __init__(self, name: str, known: Iterable[str]) -> None:
+    def __init__(self, name: str, known: Iterable[str], field: str = "name") -> None:
         """Keep the unknown name and list the known ones."""
         listed = ", ".join(sorted(known)) or "none"
-        super().__init__("name", f"no command named {name!r} is registered (known: {listed})")
+        super().__init__(field, f"no command named {name!r} is registered (known: {listed})")
         self.name = name
 
 
@@ -79,8 +90,53 @@ class LeaseLost(DurexError):
         self.lease_number = lease_number
 
 
+class AttemptCancelled(DurexError):
+    """The work of this attempt is no longer wanted: its time is up, its command was cancelled, or its lease is lost."""
+
+    def __init__(self, command_id: UUID, attempt: int) -> None:
+        """Keep whose work it was."""
+        super().__init__(f"attempt {attempt} of command {command_id} is no longer wanted; nothing it reports is stored")
+        self.command_id = command_id
+        self.attempt = attempt
+
+
 class NonRetryable(DurexError):
     """Raise this from a handler to fail the command for good, whatever retries are left."""
+
+
+class RateLimited(DurexError):
+    """Raise this from a handler to try again after `retry_after` (default: the backoff); it uses up a retry."""
+
+    def __init__(self, retry_after: timedelta | None = None, message: str = "the handler was rate limited") -> None:
+        """Keep how long to wait."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Cancel(DurexError):
+    """Raise this from a handler to end its command as `cancelled`, with the reason."""
+
+    def __init__(self, reason: str = "the handler cancelled its command") -> None:
+        """Keep the reason."""
+        super().__init__(reason)
+
+
+class NotAllowed(DurexError):
+    """The command's state does not allow this; nothing was changed. The message says why."""
+
+
+class KeyTaken(NotAllowed):
+    """A live command holds the unique key that this one would need."""
+
+    def __init__(self, command_id: UUID, unique_key: str, holder: UUID) -> None:
+        """Keep the key, the command that needs it and the one that holds it."""
+        super().__init__(
+            f"command {command_id} needs the unique key {unique_key!r}, which the live command {holder} holds;"
+            " wait for that one's end, or cancel it"
+        )
+        self.command_id = command_id
+        self.unique_key = unique_key
+        self.holder = holder
 
 
 class InvalidDatabaseUrl(DurexError, ValueError):
@@ -89,6 +145,10 @@ class InvalidDatabaseUrl(DurexError, ValueError):
 
 class DatabaseError(DurexError):
     """The database refused a statement."""
+
+
+class RowExists(DatabaseError):
+    """A row with the same id or unique key is there already."""
 
 
 class DatabaseUnavailable(DatabaseError):

@@ -1,11 +1,13 @@
 """Ids of commands: UUID version 7 (RFC 9562 §5.7), made by the client and ordered by creation time."""
 
 import secrets
+import threading
 from uuid import UUID
 
 from durex_core.clock import utc_now
 
 _RANDOM_BITS = 74
+_STEP = (1 << 40) - 1
 
 
 def uuid7(unix_milliseconds: int, randomness: int) -> UUID:
@@ -15,6 +17,30 @@ def uuid7(unix_milliseconds: int, randomness: int) -> UUID:
     return UUID(int=(unix_milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76 | rand_a << 64 | 0b10 << 62 | rand_b)
 
 
+class _Rising:
+    """Makes ids that rise within this process, in a single millisecond, too (RFC 9562 §6.2, method 2)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0, 0
+
+    def next(self, unix_milliseconds: int, randomness: int) -> UUID:
+        with self._lock:
+            self._last = _after(self._last, unix_milliseconds, randomness)
+            return uuid7(*self._last)
+
+
+def _after(last: tuple[int, int], unix_milliseconds: int, randomness: int) -> tuple[int, int]:
+    """Return the time and randomness of an id that comes after the last: a random step further in its millisecond."""
+    if unix_milliseconds > last[0]:
+        return unix_milliseconds, randomness
+    step = 1 + (randomness & _STEP)
+    return divmod((last[0] << _RANDOM_BITS | last[1]) + step, 1 << _RANDOM_BITS)
+
+
+_rising = _Rising()
+
+
 def new_id() -> UUID:
-    """Return a new id from this machine's clock and a secure source of randomness."""
-    return uuid7(int(utc_now().timestamp() * 1000), secrets.randbits(_RANDOM_BITS))
+    """Return a new id from this machine's clock and a secure source of randomness, after all that it made before."""
+    return _rising.next(int(utc_now().timestamp() * 1000), secrets.randbits(_RANDOM_BITS))

@@ -1,18 +1,22 @@
 """The words of durex as values: what a caller hands over, what the store holds, what a reader gets back."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
 from durex_core.backoff import Backoff
 
 MAX_RETRIES = 1000
 MAX_DELAY = timedelta(days=3660)
 MAX_TIMEOUT = timedelta(days=7)
+MAX_CHILDREN = 1000
+MAX_METADATA = 50
+DEFAULT_PERIOD = timedelta(minutes=1)
 
 # Control characters are refused: Postgres cannot hold NUL, and none of them can be told apart by eye.
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
@@ -24,7 +28,13 @@ Tags = Annotated[tuple[Tag, ...], Field(max_length=20, strict=False)]
 Priority = Annotated[int, Field(ge=-32768, le=32767)]
 Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 Delay = Annotated[timedelta, Field(ge=timedelta(0), le=MAX_DELAY)]
-Timeout = Annotated[timedelta, Field(gt=timedelta(0), le=MAX_TIMEOUT)]
+Timeout = Annotated[timedelta, Field(ge=timedelta(0), le=MAX_TIMEOUT)]
+Period = Annotated[timedelta, Field(gt=timedelta(0), le=MAX_DELAY)]
+Moment = Annotated[AwareDatetime, Field()]
+Metadata = Annotated[dict[Key, Any], Field(max_length=MAX_METADATA, strict=False)]
+Sequence = Annotated[tuple[Name, ...], Field(max_length=100, strict=False)]
+# W3C Trace Context, version 00: https://www.w3.org/TR/trace-context/#traceparent-header
+Traceparent = Annotated[str, StringConstraints(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
 
 
 class State(StrEnum):
@@ -76,21 +86,29 @@ class RetentionPolicy:
 
 
 class CommandOptions(TypedDict, total=False):
-    """Options that a handler sets as defaults and a spec may override; None means unset, zero is a value."""
+    """Options that an app and a handler set as defaults and a spec may override; None means unset, zero is a value."""
 
     priority: int | None
     retries: int | None
     backoff: Backoff | None
     timeout: timedelta | None
+    deadline: timedelta | None
+    start_within: timedelta | None
+    period: timedelta | None
     dead_letter: bool | None
     tags: "tuple[str, ...] | list[str] | None"
+    metadata: "Mapping[str, Any] | None"
 
 
 class SpecOptions(CommandOptions, total=False):
     """What a caller may say of one command."""
 
     delay: timedelta | None
+    run_at: datetime | None
+    deadline_at: datetime | None
+    sequence: "tuple[str, ...] | list[str] | None"
     correlation_id: str | None
+    traceparent: str | None
     unique_key: str | None
     idempotency_key: str | None
 
@@ -99,17 +117,27 @@ class SpecOptions(CommandOptions, total=False):
 class Spec:
     """What a caller hands to enqueue: the name of a command, its payload and what sets it apart.
 
-    Every option left at None takes the handler's default. It is checked when it is enqueued, not when it is made.
+    Every option left at None takes the handler's default, and then the app's. It is checked when it is enqueued, not
+    when it is made. To change a spec, use `dataclasses.replace`.
 
     Attributes:
         delay: how long to wait before the first attempt.
+        run_at: the moment before which it does not start, instead of a delay; one in the past means now.
         priority: higher runs first among the ready commands of a queue, −32768 to 32767 (default 0).
         retries: attempts after the first, 0 to 1000 (default 0).
         backoff: the wait between attempts (default none).
-        timeout: the longest that one attempt may take (default no limit of its own).
+        timeout: the longest that one attempt may take (default no limit of its own; zero: none).
+        deadline: the time it has from the moment it is due until it must have ended; then it expires (zero: none).
+        deadline_at: the same as a moment, for all runs of a command that repeats.
+        start_within: the time it has from the moment it is due until its first attempt must have started; then it
+            expires (zero: none).
+        period: the wait between the runs of a command that repeats (default one minute).
         dead_letter: False ends a command that fails for good as `failed` instead of in the dead letter queue.
         tags: words to find commands by; they replace the handler's.
+        metadata: values for the handler beside the payload, such as headers; they are merged into the handler's.
+        sequence: the names of the commands that are to follow, each when the one before returns `ContinueSequence`.
         correlation_id: ties commands of one piece of business together; children inherit it.
+        traceparent: the W3C trace context that the command belongs to; children inherit it.
         unique_key: at most one live command holds it; enqueuing another returns the live one.
         idempotency_key: for this command name, enqueuing again returns the first command, finished or not.
     """
@@ -119,13 +147,21 @@ class Spec:
     name: Name
     payload: Any = None
     delay: Delay | None = field(default=None, kw_only=True)
+    run_at: Moment | None = field(default=None, kw_only=True)
     priority: Priority | None = field(default=None, kw_only=True)
     retries: Retries | None = field(default=None, kw_only=True)
     backoff: Backoff | None = field(default=None, kw_only=True)
     timeout: Timeout | None = field(default=None, kw_only=True)
+    deadline: Delay | None = field(default=None, kw_only=True)
+    deadline_at: Moment | None = field(default=None, kw_only=True)
+    start_within: Delay | None = field(default=None, kw_only=True)
+    period: Period | None = field(default=None, kw_only=True)
     dead_letter: bool | None = field(default=None, kw_only=True)
     tags: Tags | None = field(default=None, kw_only=True)
+    metadata: Metadata | None = field(default=None, kw_only=True)
+    sequence: Sequence | None = field(default=None, kw_only=True)
     correlation_id: Key | None = field(default=None, kw_only=True)
+    traceparent: Traceparent | None = field(default=None, kw_only=True)
     unique_key: Key | None = field(default=None, kw_only=True)
     idempotency_key: Key | None = field(default=None, kw_only=True)
 
@@ -139,24 +175,61 @@ class Enqueued:
 
 
 @dataclass(frozen=True, slots=True)
+class Extras:
+    """What few commands have: kept together, so that the many others need not carry it.
+
+    `join_position` and `allow_failures` tell of the join that a command reports to, and of the one that it waits for.
+    """
+
+    deadline: timedelta | None = None
+    start_within: timedelta | None = None
+    period: timedelta | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    sequence: tuple[str, ...] = ()
+    traceparent: str | None = None
+    join_position: int | None = None
+    allow_failures: bool = False
+
+
+NO_EXTRAS = Extras()
+
+
+@dataclass(frozen=True, slots=True)
 class NewCommand:
-    """A spec that was checked and completed with its handler's defaults, ready for the store."""
+    """A spec that was checked and completed with its handler's defaults, ready for the store.
+
+    With `awaits` it is stored as `waiting`, until so many commands whose `join_id` names it have ended.
+    """
 
     id: UUID
     name: str
     queue: str
     payload: Any
     delay: timedelta = timedelta(0)
+    run_at: datetime | None = None
     priority: int = 0
     retries: int = 0
     backoff: dict[str, Any] | None = None
     timeout: timedelta | None = None
+    deadline_at: datetime | None = None
     dead_letter: bool = True
     tags: tuple[str, ...] = ()
     correlation_id: str | None = None
     parent_id: UUID | None = None
     unique_key: str | None = None
     idempotency_key: str | None = None
+    extras: Extras = NO_EXTRAS
+    join_id: UUID | None = None
+    awaits: int = 0
+    compensations: "tuple[Compensation, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compensation:
+    """A command that undoes a step; `key` tells the step from others of its command."""
+
+    key: str
+    command: NewCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +241,32 @@ class ErrorInfo:
     traceback: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ChildResult:
+    """How a command ended that another one waited for; `position` is its place in `SpawnThen`, from 0."""
+
+    position: int
+    id: UUID
+    name: str
+    state: State
+    result: Any = None
+    error: ErrorInfo | None = None
+
+
 CRASHED = "crashed"
 """The outcome of an attempt whose lease ran out; the statements that claim and rescue write this word."""
+
+HOOK_FAILED = "hook_failed"
+"""The outcome of a claim for a command's ending alone, in which its hook failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class PastAttempt:
-    """An attempt that ended without ending its command: `outcome` says how."""
+    """An attempt that ended without ending its command: `outcome` says how.
+
+    `hook_error` says why the hook of the command's ending failed, which is then to be tried again. `revived_at` is when
+    the command, which had ended with this attempt, was put back to run again.
+    """
 
     attempt: int
     lease_number: int
@@ -183,6 +275,23 @@ class PastAttempt:
     started_at: datetime | None = None
     worker: str | None = None
     error: ErrorInfo | None = None
+    hook_error: ErrorInfo | None = None
+    revived_at: datetime | None = None
+
+
+class Ending(StrEnum):
+    """What a command is left to do whose attempts are over: to end in this way, after its hook has run."""
+
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What came of the hook of a command's ending: so many commands enqueued, or why it was given up."""
+
+    enqueued: int = 0
+    error: ErrorInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +299,7 @@ class Command:
     """A command as the store holds it.
 
     `attempt`, `started_at` and `worker` tell of the current attempt; `history` holds the earlier ones, the newest 50
-    of them. `lease_number` rises at every claim and is never reset.
+    of them. `lease_number` rises at every claim and is never reset. `children` is what the command waited for.
     """
 
     id: UUID
@@ -220,8 +329,56 @@ class Command:
     finished_at: datetime | None = None
     result: Any = None
     error: ErrorInfo | None = None
+    deadline_at: datetime | None = None
+    expires_at: datetime | None = None
+    ending: Ending | None = None
+    extras: Extras = NO_EXTRAS
+    progress: Any = None
+    join_id: UUID | None = None
+    awaits: int = 0
+    children: tuple[ChildResult, ...] = ()
+    compensations: tuple[Compensation, ...] = ()
+    recovery: Recovery | None = None
 
     @property
     def is_overdrawn(self) -> bool:
         """Whether the last attempt of the budget crashed: the command was claimed for its ending alone."""
-        return bool(self.history) and self.history[-1].outcome == CRASHED and self.history[-1].attempt == self.attempt
+        return (
+            self.attempt > self.retries
+            and bool(self.history)
+            and self.history[-1].outcome == CRASHED
+            and self.history[-1].attempt == self.attempt
+        )
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it was claimed at or after the moment at which it expires: the command is to end, not to run."""
+        return self.expires_at is not None and self.started_at is not None and self.started_at >= self.expires_at
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long the last attempt of a finished command took."""
+        return self.finished_at - self.started_at if self.finished_at and self.started_at else None
+
+    def age(self, now: datetime) -> timedelta:
+        """Return how long ago it was created."""
+        return now - self.created_at
+
+    def has_tag(self, tag: str) -> bool:
+        """Whether it carries a tag."""
+        return tag in self.tags
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The values beside the payload."""
+        return self.extras.metadata
+
+    @property
+    def sequence(self) -> tuple[str, ...]:
+        """The names of the commands that are to follow."""
+        return self.extras.sequence
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context that it belongs to."""
+        return self.extras.traceparent

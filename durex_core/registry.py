@@ -3,152 +3,164 @@
 A payload is checked here twice, in the same way: when it is enqueued and when its handler is about to run.
 """
 
-import inspect
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, Unpack, cast, get_type_hints
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import TypeAdapter, ValidationError
-
-from durex_core import strict_json
-from durex_core.backoff import Backoff
-from durex_core.errors import InvalidPayload, InvalidSpec, PayloadTooLarge, RegistrationError, UnknownCommand
-from durex_core.facts import AttemptFacts
-from durex_core.model import Command, CommandOptions, Enqueued, NewCommand, Spec, SpecOptions
-
-P = TypeVar("P")
-R = TypeVar("R")
-
-_SPEC: TypeAdapter[Spec] = TypeAdapter(Spec)
-_OPTIONS = ("delay", "priority", "retries", "backoff", "timeout", "dead_letter", "tags")
-_BACKOFF: TypeAdapter[Backoff] = TypeAdapter(Backoff)
-
-
-class Enqueuer(Protocol):
-    """Whoever can enqueue: the application."""
-
-    def enqueue(self, name_or_spec: str | Spec, payload: Any = None, /, **options: Unpack[SpecOptions]) -> Enqueued:
-        """Store a command."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """A registered function, and how to call it."""
-
-    name: str
-    queue: str
-    function: Callable[..., Any]
-    defaults: Spec
-    is_async: bool
-    takes_context: bool
-    takes_payload: bool
-    payload_type: TypeAdapter[Any] | None
-
-    def check(self, payload: Any) -> None:
-        """Refuse a plain JSON payload that the handler could not take.
-
-        Raises:
-            InvalidPayload: it does not fit; every fault is named by its field.
-        """
-        if not self.takes_payload and payload is not None:
-            raise InvalidPayload("payload", f"command {self.name!r} takes no payload")
-        self.decode(payload)
-
-    def decode(self, payload: Any) -> Any:
-        """Turn a plain JSON payload into what the handler's annotation asks for."""
-        if self.payload_type is None:
-            return payload
-        try:
-            return self.payload_type.validate_json(strict_json.encode(payload))
-        except ValidationError as error:
-            raise InvalidPayload(*_faults(error, "payload")) from None
-
-    def arguments(self, context: AttemptFacts, payload: Any) -> list[Any]:
-        """Return the handler's arguments."""
-        return [context] * self.takes_context + [payload] * self.takes_payload
-
-
-class CommandHandle(Generic[P, R]):
-    """A command by its function: call it to run it here and now, `enqueue` it to have it run."""
-
-    def __init__(self, handler: Handler, enqueuer: Enqueuer) -> None:
-        """Tie a handler to its application."""
-        self.handler = handler
-        self.name = handler.name
-        self.__doc__ = handler.function.__doc__
-        self.__wrapped__ = handler.function
-        self._enqueuer = enqueuer
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function itself: nothing is stored."""
-        return self.handler.function(*args, **kwargs)
-
-    def __repr__(self) -> str:
-        """Name the command."""
-        return f"<command {self.name!r}>"
-
-    def spec(self, payload: P = None, /, **options: Unpack[SpecOptions]) -> Spec:  # type: ignore[assignment]
-        """Return a spec of this command, to return from a handler or to enqueue with others."""
-        return make_spec(self.name, payload, options)
-
-    def enqueue(self, payload: P = None, /, **options: Unpack[SpecOptions]) -> Enqueued:  # type: ignore[assignment]
-        """Store a command of this name; options as on `Spec`.
-
-        Raises:
-            InvalidSpec: an option or the payload was refused, and nothing was stored.
-        """
-        return self._enqueuer.enqueue(self.spec(payload, **options))
+from durex_core import options, payloads, registration
+from durex_core.errors import RegistrationError, UnknownCommand
+from durex_core.handlers import Handler
+from durex_core.model import Command, CommandOptions, NewCommand, Spec
+from durex_core.options import Options
 
 
 class Registry:
     """The handlers of an application by name."""
 
-    def __init__(self, *, max_payload_bytes: int) -> None:
-        """Start empty; payloads and results of more bytes of JSON than the limit are refused."""
+    def __init__(
+        self,
+        *,
+        max_payload_bytes: int,
+        defaults: CommandOptions | None = None,
+        never_retry: Iterable[type[BaseException]] = (),
+    ) -> None:
+        """Start empty.
+
+        Args:
+            max_payload_bytes: the most bytes of JSON that a payload or a result may take.
+            defaults: options of every command whose handler or spec says nothing else.
+            never_retry: exceptions that fail any command for good.
+
+        Raises:
+            RegistrationError: a default is out of its bounds, or something is no exception class.
+        """
         self.max_payload_bytes = max_payload_bytes
+        self._app: Options = registration.app_options(defaults or {})
+        self._never_retry = registration.error_types("Durex", never_retry)
         self._handlers: dict[str, Handler] = {}
 
     def __iter__(self) -> Iterator[Handler]:
         """Yield the handlers in the order of their registration."""
         return iter(self._handlers.values())
 
+    def __len__(self) -> int:
+        return len(self._handlers)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._handlers
+
     def get(self, name: str) -> Handler | None:
         """Return the handler of a name, or None."""
         return self._handlers.get(name)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all commands."""
+        return list(self._handlers)
 
     @property
     def queues(self) -> list[str]:
         """The queues of all handlers, without doubles."""
         return list(dict.fromkeys(handler.queue for handler in self))
 
-    def register(
-        self, name: str, function: Callable[..., Any], *, queue: str | None, options: CommandOptions
-    ) -> Handler:
-        """Add a handler.
+    @property
+    def permanent(self) -> list[Spec]:
+        """What to enqueue so that each permanent command is there: its key keeps it from being there twice."""
+        return [Spec(handler.name, unique_key=f"permanent:{handler.name}") for handler in self if handler.is_permanent]
+
+    @property
+    def templates(self) -> list[NewCommand]:
+        """What each handler gives the commands of its name when nothing else is said."""
+        return [
+            NewCommand(
+                UUID(int=0), handler.name, handler.queue, handler.default_payload, **options.for_store(handler.options)
+            )
+            for handler in self
+        ]
+
+    def register(self, name: str, target: Any, given: Mapping[str, Any], *, replace: bool = False) -> Handler:
+        """Add a function, a class or an object with a method `execute` as the handler of a name.
+
+        `given` are the options of `HandlerOptions`, and `payload`. With `replace` it takes the place of another one.
 
         Raises:
             RegistrationError: the name is taken, an option is out of range, or the signature cannot be called.
         """
-        if name in self._handlers:
-            raise RegistrationError(f"a command named {name!r} is already registered; names are unique in an app")
-        handler = _inspect(name, function, queue or name, _defaults(name, queue, options))
+        if not replace and name in self.names:
+            raise RegistrationError(
+                f"a command named {name!r} is already registered; names are unique in an app,"
+                " unless one is to take another's place with replace=True"
+            )
+        handler = registration.build(
+            name,
+            target,
+            given,
+            app=self._app,
+            never_retry=self._never_retry,
+            max_bytes=self.max_payload_bytes,
+        )
         self._handlers[name] = handler
         return handler
 
-    def prepare(self, spec: Spec, command_id: UUID, *, parent: Command | None = None) -> NewCommand:
-        """Check a spec and complete it with its handler's defaults; a child inherits its parent's correlation id.
+    def unregister(self, name: str) -> bool:
+        """Forget the handler of a name; say whether there was one."""
+        return self._handlers.pop(name, None) is not None
+
+    def clear(self) -> None:
+        """Forget all handlers."""
+        self._handlers.clear()
+
+    def attach(
+        self, handler: Handler, kind: Literal["on_recover", "on_expired"], function: Callable[..., Any]
+    ) -> Handler:
+        """Add a hook to a handler, and return the handler with it.
+
+        Raises:
+            RegistrationError: it has such a hook already, the hook cannot be called, or the handler is gone.
+        """
+        where = f"command {handler.name!r}"
+        if self._handlers.get(handler.name) is not handler:
+            raise RegistrationError(f"{where}: {kind}: this handler was replaced or removed; use the new one's handle")
+        if getattr(handler, kind) is not None:
+            raise RegistrationError(f"{where}: {kind}: there is one already; a command has one such hook")
+        hook = registration.hook(where, kind, function, handler.upcast)
+        hooked = replace(handler, on_recover=hook) if kind == "on_recover" else replace(handler, on_expired=hook)
+        self._handlers[handler.name] = hooked
+        return hooked
+
+    def prepare(
+        self,
+        spec: Spec,
+        command_id: UUID,
+        *,
+        parent: Command | None = None,
+        join_id: UUID | None = None,
+        join_position: int | None = None,
+        awaits: int = 0,
+        allow_failures: bool = False,
+    ) -> NewCommand:
+        """Check a spec and complete it with the defaults of its handler and of the app.
+
+        Args:
+            spec: what a caller handed over.
+            command_id: the id that the command is to have.
+            parent: whose child it is; it inherits the correlation id and the trace context.
+            join_id: the command that waits for this one, and `join_position` its place among those.
+            join_position: see `join_id`.
+            awaits: how many commands it waits for, and with `allow_failures` whether all must have completed.
+            allow_failures: see `awaits`.
 
         Raises:
             InvalidSpec: a part of it was refused; the subclass tells an unknown name and a bad payload apart.
         """
-        spec = _checked(spec)
-        handler = self._handlers.get(spec.name)
-        if handler is None:
-            raise UnknownCommand(spec.name, self._handlers)
-        payload = self.plain_payload(spec.payload)
-        handler.check(payload)
+        spec = options.check(spec)
+        handler = self._handler(spec)
+        payload = payloads.filled(payloads.plain(spec.payload), handler.default_payload)
+        handler.check(payload, payloads.encode(payload, self.max_payload_bytes))
+        chosen = _merged(handler, spec)
+        if parent is not None:
+            chosen.setdefault("traceparent", parent.traceparent)
         return NewCommand(
             id=command_id,
             name=spec.name,
@@ -158,7 +170,9 @@ class Registry:
             parent_id=parent.id if parent else None,
             unique_key=spec.unique_key,
             idempotency_key=spec.idempotency_key,
-            **_options(handler.defaults) | _options(spec),
+            join_id=join_id,
+            awaits=awaits,
+            **options.for_store(chosen, join_position=join_position, allow_failures=allow_failures),
         )
 
     def plain_payload(self, payload: Any) -> Any:
@@ -168,132 +182,27 @@ class Registry:
             InvalidPayload: some part has no JSON form that both databases can hold.
             PayloadTooLarge: its JSON is over the limit.
         """
-        try:
-            plain = strict_json.plain(payload)
-            text = strict_json.encode(plain)
-        except strict_json.NotPlainJson as error:
-            path = f"payload.{error.path}" if error.path and error.path[0] != "[" else f"payload{error.path}"
-            raise InvalidPayload(path, error.reason) from None
-        size = len(text.encode())
-        if size > self.max_payload_bytes:
-            raise PayloadTooLarge(size, self.max_payload_bytes)
+        plain = payloads.plain(payload)
+        payloads.encode(plain, self.max_payload_bytes)
         return plain
 
-
-def make_spec(name: str, payload: Any, options: SpecOptions) -> Spec:
-    """Build a spec from keyword options.
-
-    Raises:
-        InvalidSpec: there is no option of that name.
-    """
-    unknown = sorted(set(options) - set(SpecOptions.__annotations__) - set(CommandOptions.__annotations__))
-    if unknown:
-        raise InvalidSpec(unknown[0], "is no option of a spec; see durex_core.Spec for the options")
-    return Spec(name, payload, **options)  # type: ignore[arg-type]  # prepare() checks the types at run time
+    def _handler(self, spec: Spec) -> Handler:
+        """Return the handler of a spec whose names are all known."""
+        handler = self._handlers.get(spec.name)
+        if handler is None:
+            raise UnknownCommand(spec.name, self._handlers)
+        for position, name in enumerate(spec.sequence or ()):
+            if name not in self._handlers:
+                raise UnknownCommand(name, self._handlers, f"sequence[{position}]")
+        return handler
 
 
-def _checked(spec: Spec) -> Spec:
-    try:
-        return _SPEC.validate_python(spec)
-    except ValidationError as error:
-        raise InvalidSpec(*_faults(error, "")) from None
-
-
-def _defaults(name: str, queue: str | None, options: CommandOptions) -> Spec:
-    """Check a decorator's options in the same way as a spec's."""
-    for option in options:
-        if option not in CommandOptions.__annotations__:
-            raise RegistrationError(f"command {name!r}: {option}: is no option of a command; see Durex.command")
-    try:
-        _checked(Spec(queue or name))
-        return _checked(make_spec(name, None, cast("SpecOptions", options)))
-    except InvalidSpec as error:
-        raise RegistrationError(f"command {name!r}: {error}") from None
-
-
-def _inspect(name: str, function: Callable[..., Any], queue: str, defaults: Spec) -> Handler:
-    parameters = _positional(name, function)
-    hints = _hints(name, function)
-    takes_context = bool(parameters) and _is_context(parameters[0], hints)
-    rest = parameters[takes_context:]
-    if len(rest) > 1:
-        raise RegistrationError(
-            f"command {name!r}: handlers take (ctx, payload), (payload), (ctx) or nothing, not {', '.join(parameters)};"
-            " gather several values in one model"
-        )
-    return Handler(
-        name=name,
-        queue=queue,
-        function=function,
-        defaults=defaults,
-        is_async=inspect.iscoroutinefunction(function),
-        takes_context=takes_context,
-        takes_payload=bool(rest),
-        payload_type=_payload_type(name, hints.get(rest[0])) if rest and rest[0] in hints else None,
-    )
-
-
-def _positional(name: str, function: Callable[..., Any]) -> list[str]:
-    if not inspect.isroutine(function):
-        raise RegistrationError(f"command {name!r}: decorate a function; {function!r} is none")
-    found = inspect.signature(function).parameters.values()
-    for parameter in found:
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
-            raise RegistrationError(
-                f"command {name!r}: nobody would pass the keyword-only parameter {parameter.name!r}; give it a default"
-            )
-    return [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-
-
-def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(function, include_extras=True)
-    except Exception as error:
-        # An annotation may be any text, and reading it may raise anything.
-        raise RegistrationError(
-            f"command {name!r}: an annotation cannot be read at run time ({error});"
-            " import the type outside `if TYPE_CHECKING`, and define payload types at module level"
-        ) from error
-
-
-def _is_context(parameter: str, hints: dict[str, Any]) -> bool:
-    annotation = hints.get(parameter)
-    if annotation is None:
-        return parameter in {"ctx", "context"}
-    return isinstance(annotation, type) and issubclass(annotation, AttemptFacts)
-
-
-def _payload_type(name: str, annotation: Any) -> TypeAdapter[Any]:
-    try:
-        return TypeAdapter(annotation)
-    except Exception as error:
-        raise RegistrationError(
-            f"command {name!r}: pydantic cannot read the payload type {annotation!r}: {error}"
-        ) from error
-
-
-def _faults(error: ValidationError, root: str) -> tuple[str, str]:
-    """Return the first fault's field and all reasons of a validation error."""
-    faults = [(_path(root, fault["loc"]), fault["msg"]) for fault in error.errors(include_url=False)]
-    field, reason = faults[0]
-    more = "".join(f"; {other}: {why}" for other, why in faults[1:4])
-    return field, f"{reason}{more}"
-
-
-def _path(root: str, location: tuple[int | str, ...]) -> str:
-    path = root
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path
+def _merged(handler: Handler, spec: Spec) -> Options:
+    merged = options.merge(handler.options, options.given(spec))
+    if spec.metadata:
+        options.check_metadata(merged)
+    return merged
 
 
 def _correlation(parent: Command | None) -> str | None:
     return None if parent is None else parent.correlation_id or str(parent.id)
-
-
-def _options(spec: Spec) -> dict[str, Any]:
-    """Return the options that a spec sets, as a new command takes them."""
-    chosen = {name: getattr(spec, name) for name in _OPTIONS}
-    if spec.backoff is not None:
-        chosen["backoff"] = _BACKOFF.dump_python(spec.backoff, mode="json")
-    return {name: value for name, value in chosen.items() if value is not None}

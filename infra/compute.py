@@ -194,6 +194,7 @@ class Compute(Construct):
             "DUREX_DATABASE_AUTH": "password" if local else "iam",
             "DUREX_DATABASE_SSLMODE": "prefer" if local else "verify-full",
             "DUREX_WAKE_URLS": self._wake_urls,
+            "DUREX_METRICS_NAMESPACE": self._settings.stack_name,  # stages of one account are not to add up
             "POWERTOOLS_SERVICE_NAME": "durex",
             "POWERTOOLS_METRICS_NAMESPACE": "durex",
             **({} if local else {"AWS_USE_DUALSTACK_ENDPOINT": "true"}),

@@ -1,7 +1,8 @@
 """What a person looks at, and what wakes them: one dashboard and the first alarms.
 
-The age of the oldest wake is the one number that says whether a queue keeps up; the functions write it to
-their logs (EMF), with `queue` as its only dimension, since every other would be a paid metric of its own.
+The age of the oldest wake, which SQS measures, says whether a queue keeps up. What becomes of its commands the
+functions write to their logs (EMF), in the stack's own namespace and with `queue` as the only dimension, since every
+other would be a paid metric of its own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,7 @@ class Monitoring(Construct):
         self.dashboard.add_widgets(*_overview(watched))
         for name in watched.bells:
             self.dashboard.add_widgets(*_queue(name, watched))
+            self.dashboard.add_widgets(*_commands(name, settings.stack_name))
         self._alarm_on_queues(watched)
         self._alarm_on_the_rest(settings, watched)
 
@@ -163,6 +165,28 @@ def _queue(name: str, watched: Watched) -> Iterator[cloudwatch.IWidget]:
         right=[worker.metric_errors(period=_MINUTE), worker.metric_throttles(period=_MINUTE)],
     )
     yield _graph(f"{name}: duration", [worker.metric_duration(period=_MINUTE, statistic=s) for s in ("p50", "p99")])
+
+
+def _commands(queue: str, namespace: str) -> Iterator[cloudwatch.IWidget]:
+    """A queue's second row, of what its functions report: what becomes of its commands, how long they take and wait."""
+
+    def metric(name: str, statistic: str) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace=namespace,
+            metric_name=name,
+            dimensions_map={"queue": queue},
+            period=_MINUTE,
+            statistic=statistic,
+        )
+
+    ends = ("CommandsStarted", "CommandsCompleted", "CommandsFailed", "CommandsRetried")
+    yield _graph(f"{queue}: commands", [metric(name, "Sum") for name in ends])
+    yield _graph(f"{queue}: handler duration", [metric("CommandDuration", statistic) for statistic in ("p50", "p99")])
+    yield _graph(
+        f"{queue}: waiting commands, age of the oldest",
+        [metric("QueueSize", "Maximum")],
+        right=[metric("OldestReadyAge", "Maximum")],
+    )
 
 
 def _graph(

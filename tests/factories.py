@@ -1,10 +1,11 @@
 """Values for tests, with defaults that say nothing and keywords for what a test is about."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from durex_core.ids import new_id
-from durex_core.model import Command, ErrorInfo, NewCommand, PastAttempt, State
+from durex_core.model import Command, Compensation, ErrorInfo, Extras, NewCommand, PastAttempt, State
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
@@ -15,6 +16,28 @@ def new_command(**overrides: Any) -> NewCommand:
     """Return a command that is ready for the store; its queue is its name, unless told otherwise."""
     name = overrides.pop("name", overrides.get("queue", QUEUE))
     return NewCommand(**{"id": new_id(), "name": name, "queue": name, "payload": None} | overrides)
+
+
+def new_join(
+    number: int, *, queue: str = QUEUE, allow_failures: bool = False, then: dict[str, Any] | None = None, **each: Any
+) -> tuple[NewCommand, ...]:
+    """Return a command that waits for so many others, and after it these, in the order of their positions.
+
+    They are of the queue `children`; `then` has options for the one that waits, `each` for the others.
+    """
+    options = then or {}
+    extras = options.pop("extras", Extras())
+    waiting = new_command(queue=queue, awaits=number, extras=replace(extras, allow_failures=allow_failures), **options)
+    children = (
+        new_command(**{"queue": "children"} | each, join_id=waiting.id, extras=Extras(join_position=position))
+        for position in range(number)
+    )
+    return waiting, *children
+
+
+def compensation(key: str = "step", **command: Any) -> Compensation:
+    """Return a command that undoes a step."""
+    return Compensation(key, new_command(**{"queue": "undo"} | command))
 
 
 def claimed_command(**overrides: Any) -> Command:

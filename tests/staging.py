@@ -1,5 +1,6 @@
 """A worker in a thread, waiting for what it does, and staging races inside its database."""
 
+import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -57,6 +58,19 @@ class Stage:
         """Return how many rows a table has."""
         return int(self.run(f"SELECT count(*) FROM {table}")[0][0])
 
+    def finished(self, name: str) -> list[UUID]:
+        """Return the ids of the finished commands of a name, as they ended."""
+        found = self.run("SELECT id FROM finished_commands WHERE name = %s ORDER BY finished_at, id", name)
+        return [row[0] if self.is_postgres else UUID(row[0]) for row in found]
+
+    def runs(self, command_id: UUID) -> list[tuple[Any, ...]]:
+        """Return number, state and result, as JSON, of the finished runs of a command."""
+        found = self.run(
+            "SELECT run, state, result FROM finished_commands WHERE id = %s ORDER BY run",
+            str(command_id),
+        )
+        return [(run, state, result if self.is_postgres else json.loads(result)) for run, state, result in found]
+
     def expire_lease(self, command_id: UUID) -> None:
         """Let the lease of a command be over."""
         self.run(f"UPDATE commands SET lease_expires_at = {self._in(-1)} WHERE id = %s", str(command_id))
@@ -82,6 +96,19 @@ class Stage:
                 f"""CREATE TRIGGER refuse BEFORE INSERT ON finished_commands WHEN NEW.result = '"{text}"'
                 BEGIN SELECT raise(ABORT, 'refused by the test'); END"""
             )
+
+    @contextmanager
+    def refusing(self, name: str) -> Iterator[None]:
+        """Let the database refuse every new command of a name during the block."""
+        if self.is_postgres:
+            self.run(f"ALTER TABLE commands ADD CONSTRAINT refused CHECK (name <> '{name}') NOT VALID")
+        else:
+            self.run(
+                f"""CREATE TRIGGER refused BEFORE INSERT ON commands WHEN NEW.name = '{name}'
+                BEGIN SELECT raise(ABORT, 'refused by the test'); END"""
+            )
+        yield
+        self.run("ALTER TABLE commands DROP CONSTRAINT refused" if self.is_postgres else "DROP TRIGGER refused")
 
     @contextmanager
     def holding_writes(self) -> Iterator[None]:

@@ -1,14 +1,29 @@
 """What hypothesis may draw: backoffs, claimed commands, outcomes, plain JSON."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from factories import claimed_command, error_info, new_command, past_attempt
+from factories import START, claimed_command, compensation, error_info, new_command, new_join, past_attempt
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from durex_core.backoff import Backoff, Constant, Exponential, Jittered, Linear, NoBackoff
-from durex_core.model import MAX_RETRIES, Command
-from durex_core.rules.lifecycle import Crashed, Failed, HandlerMissing, Outcome, Released, Returned
+from durex_core.ids import new_id
+from durex_core.model import MAX_RETRIES, ChildResult, Command, Ending, Extras, State
+from durex_core.results import UNCHANGED
+from durex_core.rules.lifecycle import (
+    Cancelled,
+    Crashed,
+    Expired,
+    Failed,
+    GivenUp,
+    HandlerMissing,
+    Outcome,
+    Released,
+    Repeated,
+    Returned,
+)
 
 durations = st.timedeltas(timedelta(0), timedelta(days=366))
 randomness = st.floats(0, 1, exclude_max=True)
@@ -23,39 +38,96 @@ backoffs: st.SearchStrategy[Backoff] = plain_backoffs | st.builds(
     Jittered, backoff=plain_backoffs, rate=st.floats(0, 1)
 )
 
-outcomes: st.SearchStrategy[Outcome] = st.one_of(
-    st.builds(Returned, result=st.integers(), children=st.sampled_from([(), (new_command(),)])),
-    st.builds(
-        Failed,
-        error=st.just(error_info()),
-        retryable=st.booleans(),
-        how=st.sampled_from(["failed", "timed_out"]),
-    ),
-    st.just(Crashed()),
-    st.just(Released("the worker stopped")),
-    st.just(HandlerMissing()),
+children = st.sampled_from(
+    [
+        (),
+        (new_command(),),
+        (new_command(delay=timedelta(seconds=5)), new_command(queue="other")),
+        new_join(2, queue="other"),
+    ]
 )
 
-past_outcomes = st.sampled_from(["failed", "timed_out", "crashed", "released", "handler_missing"])
+ends: st.SearchStrategy[Outcome] = st.one_of(
+    st.builds(Returned, result=st.integers(), children=children),
+    st.builds(
+        Failed, error=st.just(error_info()), retryable=st.booleans(), how=st.sampled_from(["failed", "timed_out"])
+    ),
+    st.builds(Failed, error=st.just(error_info()), how=st.just("retrying"), delay=durations),
+    st.builds(Cancelled, reason=st.just("not wanted")),
+    st.builds(Expired, error=st.none() | st.just(error_info())),
+    st.builds(GivenUp, error=st.just(error_info())),
+    st.just(Crashed()),
+    st.builds(Released, reason=st.just("the worker stopped"), delay=st.just(timedelta(0)) | durations),
+    st.just(HandlerMissing()),
+)
+repeats: st.SearchStrategy[Outcome] = st.builds(
+    Repeated, result=st.integers(), delay=st.none() | durations, payload=st.just(UNCHANGED) | st.none() | st.integers()
+)
+outcomes: st.SearchStrategy[Outcome] = ends | repeats
+"""Whatever may come of an attempt."""
+
+past_outcomes = st.sampled_from(
+    ["failed", "timed_out", "retrying", "crashed", "released", "handler_missing", "repeating", "hook_failed"]
+)
+child_results = st.builds(
+    ChildResult,
+    position=st.integers(0, 9),
+    id=st.just(new_id()),
+    name=st.just("child"),
+    state=st.sampled_from([state for state in State if state.is_terminal]),
+)
 
 
 @st.composite
 def claimed_commands(draw: st.DrawFn) -> Command:
-    """Return a command that was just claimed, with some history, overdrawn or not."""
-    retries = draw(st.integers(0, MAX_RETRIES))
+    """Return a command that was just claimed, for an attempt: with some history, children, deadlines, compensations."""
+    retries = draw(st.integers(0, 5) | st.integers(0, MAX_RETRIES))
     attempt = draw(st.integers(1, retries + 1))
     history = tuple(
-        past_attempt(attempt=draw(st.integers(1, attempt)), lease_number=number, outcome=draw(past_outcomes))
+        past_attempt(
+            attempt=draw(st.integers(1, attempt)),
+            lease_number=number,
+            outcome=draw(past_outcomes),
+            hook_error=draw(st.none() | st.just(error_info(type="HookError"))),
+            revived_at=draw(st.none() | st.none() | st.just(START)),
+        )
         for number in range(1, draw(st.integers(0, 12)) + 1)
     )
-    return claimed_command(
+    command = claimed_command(
         attempt=attempt,
         retries=retries,
         history=history,
         lease_number=len(history) + 1,
         backoff=draw(st.none() | backoffs),
         dead_letter=draw(st.booleans()),
+        extras=Extras(period=draw(st.none() | durations.filter(bool))),
+        deadline_at=draw(st.none() | st.just(START + timedelta(hours=1))),
+        children=tuple(draw(st.lists(child_results, max_size=2))),
+        compensations=tuple(
+            compensation(str(number), delay=draw(st.sampled_from([timedelta(0), timedelta(seconds=1)])))
+            for number in range(draw(st.integers(0, 3)))
+        ),
     )
+    assume(not command.is_overdrawn)
+    return command
+
+
+@st.composite
+def ending_commands(draw: st.DrawFn) -> Command:
+    """Return a command that was just claimed for its ending alone."""
+    command = draw(claimed_commands())
+    kind = draw(st.sampled_from(["failed", "expired", "overdue", "overdrawn", "overdue and failed", "both over"]))
+    if draw(st.booleans()):
+        command = replace(command, attempt=0)
+    if kind in {"overdrawn", "both over"}:
+        attempt = command.retries + 1
+        crash = past_attempt(attempt=attempt, outcome="crashed", lease_number=command.lease_number)
+        command = replace(command, attempt=attempt, history=(*command.history, crash))
+    if kind in {"overdue", "overdue and failed", "both over"}:
+        command = replace(command, expires_at=START - draw(durations))
+    if kind in {"failed", "overdue and failed"}:
+        command = replace(command, ending=Ending.FAILED)
+    return replace(command, ending=Ending.EXPIRED) if kind == "expired" else command
 
 
 def json_values() -> st.SearchStrategy[Any]:

@@ -7,12 +7,20 @@ from uuid import UUID
 
 from factories import LEASE, QUEUE, START, new_command
 
-from durex_core.model import Command, Enqueued, NewCommand
+from durex_core.model import Command, Compensation, Enqueued, NewCommand
 from durex_core.rules.lifecycle import Outcome, Settlement, decide
-from durex_core.store import commands
+from durex_core.store import commands, joins, rows
+from durex_core.store.commands import Settled
 from durex_core.store.database import Connection, Database
+from durex_core.store.sqlite import SqliteConnection
 
-TABLES = {"commands": "id", "finished_commands": "id", "keys": "scope, key"}
+TABLES = {
+    "commands": "id",
+    "finished_commands": "id, run",
+    "handlers": "name",
+    "joined": "command_id, position",
+    "keys": "scope, key",
+}
 
 
 class VirtualStore:
@@ -60,15 +68,29 @@ class VirtualStore:
 
     def write(self, *settlements: Settlement) -> bool:
         """Store settlements; say whether all of them still held their leases."""
-        held = self.database.transact(lambda connection: commands.settle(connection, settlements, now=self.now))
-        return held == {settlement.command.id for settlement in settlements}
+        return self.end(*settlements).held == {commands.fence(settlement.command) for settlement in settlements}
+
+    def end(self, *settlements: Settlement) -> Settled:
+        """Store settlements; return what came of them."""
+        return self.database.transact(lambda connection: commands.settle(connection, settlements, now=self.now))
+
+    def note(self, command: Command, progress: Any = None, *compensations: Compensation) -> bool:
+        """Store what an attempt tells of itself; say whether it still held its lease."""
+        noted = self.database.transact(
+            lambda connection: commands.note(connection, [(command, progress, compensations)], now=self.now)
+        )
+        return noted == {commands.fence(command)}
+
+    def cancel(self, *ids: UUID, reason: str = "by hand") -> tuple[list[Command], list[str]]:
+        """Cancel live commands; return them, and the queues in which others became ready."""
+        return self.database.transact(lambda connection: commands.cancel(connection, ids, reason, now=self.now))
 
     def heartbeat(self, *held: Command, lease: timedelta = LEASE) -> bool:
         """Extend leases; say whether all were still held."""
         extended = self.database.transact(
             lambda connection: commands.heartbeat(connection, held, lease=lease, now=self.now)
         )
-        return extended == {command.id for command in held}
+        return extended == {commands.fence(command) for command in held}
 
     def rescue(self, *, limit: int = 100) -> list[str]:
         """Take back leases that ran out."""
@@ -85,6 +107,15 @@ class VirtualStore:
         with self.database.autocommit() as connection:
             return commands.next_due(connection, queues or [QUEUE], now=self.now)
 
+    def due(self, *queues: str, horizon: timedelta) -> dict[str, timedelta]:
+        """Return the queues that have work within the horizon."""
+        with self.database.autocommit() as connection:
+            return commands.due_by_queue(connection, queues or [QUEUE], horizon=horizon, now=self.now)
+
+    def prune_joins(self, *, limit: int = 100) -> int:
+        """Drop what is remembered for commands that no longer wait."""
+        return self.database.transact(lambda connection: joins.prune(connection, limit=limit))
+
     def find(self, command_id: UUID) -> Command | None:
         """Return a command, live or finished, or None."""
         with self.database.autocommit() as connection:
@@ -100,6 +131,13 @@ class VirtualStore:
         """Return every column of every row of every table, to compare before and after."""
         with self.database.autocommit() as connection:
             return {table: table_rows(connection, table, order) for table, order in TABLES.items()}
+
+    def runs(self, command_id: UUID) -> list[Command]:
+        """Return every run of a command that is kept, the oldest first."""
+        with self.database.autocommit() as connection:
+            text = f"SELECT * FROM {schema_of(connection)}all_commands WHERE id = '{command_id}' ORDER BY run"
+            found = connection._rows(text, {}) if isinstance(connection, SqliteConnection) else query(connection, text)
+            return [rows.to_command(row) for row in found]
 
     def clear(self) -> None:
         """Take everything out."""

@@ -9,8 +9,10 @@ from aws_lambda_powertools.event_handler.api_gateway import ApiGatewayResolver, 
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
 from durex_core.api import docs
+from durex_core.api.actions import actions_router
 from durex_core.api.commands import commands_router
 from durex_core.api.health import health_router
+from durex_core.api.listing import listing_router
 from durex_core.api.problems import Kind, answer, problem
 from durex_core.api.request_body import RequestValidation
 from durex_core.app import Durex
@@ -22,6 +24,8 @@ def build_api(app: Durex, resolver: Resolver) -> Resolver:
     """Register the API of an application on a resolver that was made with `enable_validation=True`; return it."""
     resolver._request_validation_middleware = RequestValidation()  # type: ignore[no-untyped-call]  # noqa: SLF001  it has no other door
     resolver.include_router(commands_router(app))
+    resolver.include_router(listing_router(app))
+    resolver.include_router(actions_router(app))
     resolver.include_router(health_router(app))
     docs.add_docs(resolver)
     resolver.exception_handler(Exception)(answer)

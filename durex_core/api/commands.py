@@ -1,8 +1,8 @@
 """`/v1/commands`: enqueue a command, and look one up."""
 
-import json
+import re
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
@@ -10,6 +10,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Router
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 
+from durex_core.api.answers import DATABASE, answer
 from durex_core.api.documents import CommandDocument, SpecDocument
 from durex_core.api.problems import Kind, responses
 from durex_core.api.request_body import JSON
@@ -55,13 +56,22 @@ _ENQUEUED: dict[int, OpenAPIResponse] = {
 _FOUND: dict[int, OpenAPIResponse] = {
     HTTPStatus.OK.value: {"description": "The command.", "content": {JSON: {"model": CommandDocument}}}
 }
-_DATABASE = (Kind.DATABASE_UNAVAILABLE, Kind.DATABASE_BUSY, Kind.SCHEMA_MISSING)
+# An id of zeros alone means none.
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 IdempotencyKey = Annotated[
     Key | None,
     Header(
         alias="Idempotency-Key",
         description="For a command's name, enqueuing again with the same key returns the first command.",
+    ),
+]
+
+TraceparentHeader = Annotated[
+    str | None,
+    Header(
+        alias="traceparent",
+        description="The W3C trace context that the command belongs to, where the body names none.",
     ),
 ]
 
@@ -83,16 +93,19 @@ def commands_router(app: Durex) -> Router:
             Kind.INVALID_SPEC,
             Kind.UNKNOWN_COMMAND,
             Kind.INTERNAL_ERROR,
-            *_DATABASE,
+            *DATABASE,
         ),
     )
     def enqueue(
         spec: Annotated[SpecDocument, Body(openapi_examples=_EXAMPLES)],
         idempotency_key: IdempotencyKey = None,
+        traceparent: TraceparentHeader = None,
     ) -> Response[str]:
-        enqueued = app.enqueue(spec.to_spec(_one_key(spec.idempotency_key, idempotency_key)))
+        key = _one_key(spec.idempotency_key, idempotency_key)
+        trace = spec.traceparent or _readable(traceparent)
+        enqueued = app.enqueue(spec.to_spec(idempotency_key=key, traceparent=trace))
         status = HTTPStatus.CREATED if enqueued.created else HTTPStatus.OK
-        return _answer(
+        return answer(
             {"id": str(enqueued.id), "created": enqueued.created}, status, {"Location": f"{PATH}/{enqueued.id}"}
         )
 
@@ -102,10 +115,10 @@ def commands_router(app: Durex) -> Router:
         summary="Look up a command",
         operation_id="get_command",
         tags=["commands"],
-        responses=_FOUND | responses(Kind.MALFORMED_ID, Kind.COMMAND_NOT_FOUND, Kind.INTERNAL_ERROR, *_DATABASE),
+        responses=_FOUND | responses(Kind.MALFORMED_ID, Kind.COMMAND_NOT_FOUND, Kind.INTERNAL_ERROR, *DATABASE),
     )
     def get(id: Annotated[UUID, Path(description="The command's id.")]) -> Response[str]:  # noqa: A002  HTTP's name
-        return _answer(describe(app.get(id)), HTTPStatus.OK)
+        return answer(describe(app.get(id)))
 
     return router
 
@@ -121,5 +134,6 @@ def _one_key(in_body: str | None, in_header: str | None) -> str | None:
     return in_header if in_body is None else in_body
 
 
-def _answer(document: dict[str, Any], status: HTTPStatus, headers: dict[str, str] | None = None) -> Response[str]:
-    return Response(status.value, JSON, json.dumps(document, ensure_ascii=False, separators=(",", ":")), headers)
+def _readable(traceparent: str | None) -> str | None:
+    """Return a header that can be read; W3C has it that others are passed over."""
+    return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None

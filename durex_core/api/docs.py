@@ -7,13 +7,16 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import ApiGatewayResolver
 from aws_lambda_powertools.event_handler.openapi.swagger_ui import generate_swagger_html
+from pydantic import BaseModel
 
 from durex_core import __version__, strict_json
+from durex_core.api.query_parameters import FindParameters, StatsParameters, described
 
 PATH = "/docs"
 
 _ASSETS = files("aws_lambda_powertools.event_handler.openapi.swagger_ui")
 _DESCRIPTION = "Enqueue commands of this application and see what becomes of them. Every error is problem details."
+_QUERIES: dict[str, type[BaseModel]] = {"find_commands": FindParameters, "get_stats": StatsParameters}
 _POWERTOOLS_ERRORS = {"HTTPValidationError", "ResponseValidationError", "ValidationError"}
 
 
@@ -39,6 +42,7 @@ def openapi(resolver: ApiGatewayResolver) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             _correct_operation(operation)
+            document["components"]["schemas"] |= _describe_query(operation)
     document["components"]["schemas"] = _merged(document["components"]["schemas"])
     renamed: dict[str, Any] = _renamed(document)
     return renamed
@@ -61,6 +65,15 @@ def _correct_operation(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "header":
             parameter["name"] = parameter["name"].title()
+
+
+def _describe_query(operation: dict[str, Any]) -> dict[str, Any]:
+    """Add the query parameters of a route, which durex reads itself; return the schemas they refer to."""
+    model = _QUERIES.get(operation["operationId"])
+    if model is None:
+        return {}
+    operation["parameters"], schemas = described(model)
+    return schemas
 
 
 def _merged(schemas: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,10 @@ from durex_core.errors import (
     CommandNotFound,
     DatabaseBusy,
     DatabaseUnavailable,
+    InvalidQuery,
     InvalidSpec,
+    KeyTaken,
+    NotAllowed,
     PayloadTooLarge,
     SchemaMissing,
     UnknownCommand,
@@ -27,7 +30,14 @@ RETRY_AFTER_SECONDS = 5
 
 _RETRY_LATER = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 _TRY_AGAIN = "Try again later. To repeat a POST without storing a command twice, send it with an Idempotency-Key."
-_HTTP_NAMES = {"delay": "delay_seconds", "timeout": "timeout_seconds"}
+_HTTP_NAMES = {
+    "deadline": "deadline_seconds",
+    "delay": "delay_seconds",
+    "finished_within": "finished_within_seconds",
+    "period": "period_seconds",
+    "start_within": "start_within_seconds",
+    "timeout": "timeout_seconds",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -40,9 +50,12 @@ class Kind(Enum):
     NOT_FOUND = ("not-found", 404, "There is nothing at this path")
     COMMAND_NOT_FOUND = ("command-not-found", 404, "There is no such command")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The path does not take this method")
+    NOT_ALLOWED = ("not-allowed", 409, "The command's state does not allow it")
+    KEY_TAKEN = ("key-taken", 409, "A live command holds the unique key")
     TOO_LARGE = ("too-large", 413, "The request is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body is not said to be JSON")
     INVALID_SPEC = ("invalid-spec", 422, "A value was refused")
+    INVALID_QUERY = ("invalid-query", 422, "A filter or an argument was refused")
     UNKNOWN_COMMAND = ("unknown-command", 422, "No handler has this name")
     INTERNAL_ERROR = ("internal-error", 500, "Something went wrong inside")
     DATABASE_UNAVAILABLE = ("database-unavailable", 503, "The database cannot be reached")
@@ -135,6 +148,11 @@ def _(error: InvalidSpec) -> Response[str]:
 
 
 @answer.register
+def _(error: InvalidQuery) -> Response[str]:
+    return _refused_field(Kind.INVALID_QUERY, error)
+
+
+@answer.register
 def _(error: UnknownCommand) -> Response[str]:
     return _refused_field(Kind.UNKNOWN_COMMAND, error)
 
@@ -147,6 +165,16 @@ def _(error: PayloadTooLarge) -> Response[str]:
 @answer.register
 def _(error: CommandNotFound) -> Response[str]:
     return problem(Kind.COMMAND_NOT_FOUND, str(error))
+
+
+@answer.register
+def _(error: NotAllowed) -> Response[str]:
+    return problem(Kind.NOT_ALLOWED, str(error))
+
+
+@answer.register
+def _(error: KeyTaken) -> Response[str]:
+    return problem(Kind.KEY_TAKEN, str(error))
 
 
 @answer.register
@@ -183,7 +211,7 @@ def _response(kinds: Sequence[Kind]) -> OpenAPIResponse:
     }
 
 
-def _refused_field(kind: Kind, error: InvalidSpec) -> Response[str]:
+def _refused_field(kind: Kind, error: InvalidSpec | InvalidQuery) -> Response[str]:
     errors = [FieldError(field=_HTTP_NAMES.get(error.field, error.field), message=error.reason)]
     return problem(kind, _summary(errors), errors)
 

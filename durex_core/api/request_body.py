@@ -21,6 +21,9 @@ class RequestValidation(OpenAPIRequestValidationMiddleware):
     """
 
     def _get_body(self, app: ApiGatewayResolver) -> dict[str, Any]:
+        fields = app.context["_route"].dependant.body_params
+        if not any(field.required for field in fields) and not app.current_event.body:
+            return {}
         return read_object(app.current_event)
 
 

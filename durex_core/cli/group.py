@@ -6,16 +6,20 @@ from collections.abc import Sequence
 import click
 
 from durex_core import __version__
+from durex_core.cli.cancel import cancel
 from durex_core.cli.dev import dev
 from durex_core.cli.enqueue import enqueue
 from durex_core.cli.invoke import invoke
+from durex_core.cli.listing import list_commands
 from durex_core.cli.manifest import manifest
 from durex_core.cli.migrate import migrate
 from durex_core.cli.output import print_document
 from durex_core.cli.rendering import one_line
+from durex_core.cli.revive import replay, retry
 from durex_core.cli.show import show
+from durex_core.cli.stats import stats
 from durex_core.cli.worker import worker
-from durex_core.errors import AppNotFound, DurexError, InvalidDatabaseUrl, InvalidSpec
+from durex_core.errors import AppNotFound, DurexError, InvalidDatabaseUrl, InvalidQuery, InvalidSpec
 
 FAILED = 1
 WRONG_USE = 2
@@ -30,7 +34,7 @@ def durex() -> None:
     """
 
 
-for _command in (dev, worker, migrate, manifest, invoke, enqueue, show):
+for _command in (dev, worker, migrate, manifest, invoke, enqueue, list_commands, show, cancel, retry, replay, stats):
     durex.add_command(_command)
 
 
@@ -44,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.Abort:
         return _failed(arguments, InterruptedError(), "interrupted", FAILED, said=False)
     except DurexError as error:
-        is_wrong_use = isinstance(error, AppNotFound | InvalidDatabaseUrl | InvalidSpec)
+        is_wrong_use = isinstance(error, AppNotFound | InvalidDatabaseUrl | InvalidQuery | InvalidSpec)
         return _failed(arguments, error, one_line(str(error)), WRONG_USE if is_wrong_use else FAILED, said=False)
 
 
@@ -53,6 +57,6 @@ def _failed(arguments: Sequence[str], error: Exception, message: str, code: int,
     if not said:
         click.echo(f"{click.style('error:', fg='red')} {message}", err=True)
     if "--json" in arguments:
-        field = {"field": error.field} if isinstance(error, InvalidSpec) else {}
+        field = {"field": error.field} if isinstance(error, InvalidQuery | InvalidSpec) else {}
         print_document(sys.stdout, {"error": {"type": type(error).__name__, "message": message} | field})
     return code

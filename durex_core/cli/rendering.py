@@ -9,11 +9,15 @@ from typing import Any
 from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
+from durex_core.model import State
+
 _MOST_CHARACTERS = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _MARKERS = re.compile(r"\s*[\^~]+\s*")
 _PLACE = re.compile(r'  File "(.+)", line (\d+), in (.+)')
 _OWN = f"durex_core{os.sep}execution{os.sep}"
+_GOOD = frozenset({"completed"})
+_BAD = frozenset({"dead_letter", "expired", "failed", "hook_failed"})
 _MINUTE = 60
 _HOUR = 3600
 _highlight = JSONHighlighter()
@@ -45,6 +49,16 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return text on one line, without control characters."""
     return " ".join(printable(text.replace("\r", "\n")).split())
+
+
+def style(word: str) -> str:
+    """Return the colour of a state or an event."""
+    return "green" if word in _GOOD else "red" if word in _BAD else "cyan"
+
+
+def state(of: State) -> Text:
+    """Return a state in its colour."""
+    return Text(of.value, style(of.value))
 
 
 def value(plain: Any) -> Text:

@@ -13,6 +13,7 @@ from durex_core.local.worker import GRACE, LEASE
 from durex_core.store.database import masked
 
 _SHORTEST_LEASE_SECONDS = 1.0
+_HIGHEST_PORT = 65_535
 
 
 @click.command()
@@ -32,8 +33,23 @@ _SHORTEST_LEASE_SECONDS = 1.0
     metavar="SECONDS",
     help="How long attempts may go on after a stop (default 30).",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(1, _HIGHEST_PORT),
+    metavar="PORT",
+    help="Serve Prometheus metrics on this port; needs the extra `metrics`.",
+)
+@click.option("--metrics-host", default="127.0.0.1", show_default=True, help="The address to serve them on.")
 @with_session
-def worker(session: Session, concurrency: int, queues: tuple[str, ...], lease: timedelta, grace: timedelta) -> None:
+def worker(  # noqa: PLR0917  click passes options by name
+    session: Session,
+    concurrency: int,
+    queues: tuple[str, ...],
+    lease: timedelta,
+    grace: timedelta,
+    metrics_port: int | None,
+    metrics_host: str,
+) -> None:
     """Run commands until SIGINT or SIGTERM.
 
     Then nothing more is claimed, and attempts may end within the grace period; the rest are given back and do not
@@ -41,6 +57,8 @@ def worker(session: Session, concurrency: int, queues: tuple[str, ...], lease: t
     """
     served = list(queues) or session.app.registry.queues
     _check(session.app, served)
+    if metrics_port is not None:
+        _serve_metrics(session.app, metrics_host, metrics_port)
     part = session.app.worker(queues=served, concurrency=concurrency, lease=lease, grace=grace)
     service = Service(part)
     stop_on_signals(service, grace=duration(grace.total_seconds()))
@@ -52,6 +70,21 @@ def worker(session: Session, concurrency: int, queues: tuple[str, ...], lease: t
     with service:
         service.wait()
     session.output.answer({"event": "stopped"}, "stopped")
+
+
+def _serve_metrics(app: Durex, host: str, port: int) -> None:
+    """Serve what this process does, and how long the queues are, to Prometheus."""
+    try:
+        from prometheus_client import start_http_server  # noqa: PLC0415  it comes with an extra
+
+        from durex_core.telemetry.prometheus import PrometheusMetrics  # noqa: PLC0415  the same
+    except ImportError as error:
+        raise click.UsageError(f'--metrics-port needs: pip install "durex-core[metrics]" ({error})') from error
+    app.observe(PrometheusMetrics(queue_size=lambda: app.stats(finished_within=timedelta(0)).ready))
+    try:
+        start_http_server(port, host)
+    except OSError as error:
+        raise click.ClickException(f"cannot serve metrics on {host}:{port}: {error.strerror}") from error
 
 
 def _check(app: Durex, queues: list[str]) -> None:

@@ -1,18 +1,17 @@
 """From a handler's return or exception to the outcome of its attempt."""
 
-import inspect
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 from durex_core import strict_json
-from durex_core.errors import DurexError, InvalidPayload, InvalidResult, InvalidSpec, NonRetryable
-from durex_core.ids import new_id
-from durex_core.model import Command, ErrorInfo, NewCommand, Spec
+from durex_core.errors import Cancel, InvalidPayload, InvalidResult, InvalidSpec, NonRetryable, RateLimited
+from durex_core.execution import following
+from durex_core.model import Command, ErrorInfo
 from durex_core.registry import Registry
-from durex_core.results import Next, Spawn
-from durex_core.rules.lifecycle import Failed, Returned
+from durex_core.results import ContinueSequence, Repeat, Retry
+from durex_core.rules.lifecycle import Cancelled, Failed, Outcome, Repeated, Returned
 
 _MAX_MESSAGE = 2_000
 _MAX_TRACEBACK = 16_000
@@ -21,28 +20,58 @@ _MAX_TRACEBACK = 16_000
 _FOR_GOOD = (NonRetryable, InvalidPayload, InvalidSpec, InvalidResult)
 
 
-def returned(registry: Registry, command: Command, value: Any) -> Returned:
-    """Sort what a handler returned into a result and children.
+def returned(registry: Registry, command: Command, value: Any) -> Outcome:
+    """Sort what a handler returned into a result and what follows.
 
     Raises:
-        InvalidSpec: a child was refused.
-        InvalidResult: the result is not plain JSON, or too large.
+        InvalidSpec: a command that was to follow was refused.
+        InvalidResult: the result is not plain JSON or too large, or it cannot be had here.
     """
     match value:
-        case Next(spec=spec, result=result):
-            return Returned(_plain_result(registry, result), _children(registry, command, (spec,)))
-        case Spawn(specs=specs, result=result):
-            return Returned(_plain_result(registry, result), _children(registry, command, specs))
-        case _ if inspect.iscoroutine(value):
-            value.close()
-            raise InvalidResult("the handler returned a coroutine; declare it with `async def`, or await what it calls")
+        case Repeat(result=result, delay=delay, payload=payload):
+            return Repeated(
+                following.plain_result(registry, result),
+                None if delay is None else following.checked_delay("Repeat", delay),
+                following.next_payload(registry, command, payload),
+            )
+        case Retry(delay=delay, reason=reason):
+            error = ErrorInfo("Retry", _text(lambda: str(reason))[:_MAX_MESSAGE])
+            return Failed(error, how="retrying", delay=following.checked_delay("Retry", delay))
         case _:
-            return Returned(_plain_result(registry, value))
+            result, children = following.children_of(registry, command, value)
+            return Returned(result, children)
 
 
-def failed(error: BaseException) -> Failed:
+def recovered(registry: Registry, command: Command, value: Any) -> Returned:
+    """Return what the hook of an ending asked for; its result says nothing and is dropped.
+
+    Raises:
+        InvalidSpec: a command that was to follow was refused.
+        InvalidResult: the hook asked for something that only a handler can.
+    """
+    if isinstance(value, Repeat | Retry | ContinueSequence):
+        raise InvalidResult(f"a hook cannot return {type(value).__name__}: its command has ended")
+    _, children = following.children_of(registry, command, value)
+    return Returned(children=children)
+
+
+def failed(error: BaseException, never_retry: tuple[type[BaseException], ...] = ()) -> Outcome:
     """Describe an exception that a handler let through."""
-    return Failed(describe(error), retryable=not isinstance(error, _FOR_GOOD))
+    match error:
+        case Cancel():
+            return Cancelled(describe(error).message)
+        case RateLimited():
+            return _rate_limited(error)
+        case _:
+            return Failed(describe(error), retryable=not isinstance(error, _FOR_GOOD + never_retry))
+
+
+def _rate_limited(error: RateLimited) -> Failed:
+    try:
+        delay = None if error.retry_after is None else following.checked_delay("RateLimited", error.retry_after)
+    except InvalidResult as invalid:
+        return Failed(describe(invalid), retryable=False)
+    return Failed(describe(error), how="retrying", delay=delay)
 
 
 def timed_out(command: Command, limit: timedelta) -> Failed:
@@ -72,15 +101,3 @@ def _text(read: Callable[[], str]) -> str:
         return strict_json.clean_text(read())
     except BaseException as broken:  # noqa: BLE001  even a SystemExit
         return f"(cannot be read: {type(broken).__qualname__})"
-
-
-def _plain_result(registry: Registry, result: Any) -> Any:
-    try:
-        return registry.plain_payload(result)
-    except DurexError as error:
-        msg = f"the handler's result was refused: {str(error).replace('payload', 'result')}"
-        raise InvalidResult(msg) from None
-
-
-def _children(registry: Registry, command: Command, specs: tuple[Spec, ...]) -> tuple[NewCommand, ...]:
-    return tuple(registry.prepare(spec, new_id(), parent=command) for spec in specs)

@@ -1,15 +1,171 @@
 """What a handler receives as its first argument, if it asks for one."""
 
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any, ParamSpec, TypeVar
+
+from durex_core.errors import LeaseLost, NotAllowed
+from durex_core.execution.writer import Note, Writer, Written
 from durex_core.facts import AttemptFacts
+from durex_core.ids import new_id
+from durex_core.model import Command, Spec
+from durex_core.registry import Registry
+from durex_core.rules.saga import registered
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Undo = Spec | Callable[[T], Spec]
+"""The command that undoes a step, or a function that makes it from what the step returned."""
 
 
-class Context(AttemptFacts):
+class WritingContext(AttemptFacts):
+    """What both kinds of context have in common: what they ask the writer to store.
+
+    Nothing is told once the attempt is over: how it ended is read then, and would not hold what comes later.
+    """
+
+    __slots__ = ("_calls", "_has_lost_lease", "_is_hook", "_lock", "_registry", "_writer")
+
+    def __init__(self, command: Command, registry: Registry, writer: Writer, *, is_hook: bool = False) -> None:
+        """Tell of a claimed command, or of the hook of its ending, and write for it."""
+        super().__init__(command)
+        self._registry = registry
+        self._writer = writer
+        self._is_hook = is_hook
+        self._calls: Counter[str] = Counter()
+        self._has_lost_lease = False
+        self._lock = threading.Lock()
+
+    @property
+    def has_lost_lease(self) -> bool:
+        """Whether this attempt no longer owns its command: nothing that comes of it is stored."""
+        return self._has_lost_lease
+
+    def cancel(self) -> None:
+        """Mark the work as no longer wanted."""
+        with self._lock:
+            super().cancel()
+
+    def lose_lease(self) -> None:
+        """Mark the work as no longer wanted, because the command is no longer this attempt's."""
+        self._has_lost_lease = True
+        self.cancel()
+
+    def _beat(self) -> Future[Written]:
+        return self._writer.extend(self.command)
+
+    def _report(self, progress: Any) -> Future[Written]:
+        plain = self._registry.plain_payload(progress)
+        with self._lock:
+            self._refuse_if_over()
+            self.command = replace(self.command, progress=plain)
+            return self._note()
+
+    def _compensate(self, spec: Spec) -> Future[Written]:
+        if self._is_hook:
+            raise NotAllowed(
+                f"the hook of command {self.command.id} cannot register {spec.name!r}: what is undone was settled when"
+                " its command ended; return Next or Spawn instead"
+            )
+        undo = self._registry.prepare(spec, new_id(), parent=self.command)
+        with self._lock:
+            self._refuse_if_over()
+            self._calls[spec.name] += 1
+            key = f"{spec.name}#{self._calls[spec.name]}"
+            self.command = replace(self.command, compensations=registered(self.command.compensations, key, undo))
+            return self._note()
+
+    def _note(self) -> Future[Written]:
+        return self._writer.note(self.command, Note(self.command.progress, self.command.compensations))
+
+    def _held(self, written: Written) -> None:
+        if not written.held:
+            self.lose_lease()
+            raise LeaseLost(self.command.id, self.command.lease_number)
+
+    def _refuse_if_over(self) -> None:
+        if self._has_lost_lease:
+            raise LeaseLost(self.command.id, self.command.lease_number)
+        self.raise_if_cancelled()
+
+
+class Context(WritingContext):
     """The context of a handler that is a plain function."""
 
     __slots__ = ()
 
+    is_for_coroutines = False
 
-class AsyncContext(AttemptFacts):
+    def heartbeat(self) -> None:
+        """Say that this attempt is alive: its lease is extended. Workers do this by themselves, Lambda does not.
+
+        Raises:
+            LeaseLost: the command was cancelled or claimed anew; stop its work.
+        """
+        self._held(self._beat().result())
+
+    def report_progress(self, progress: Any) -> None:
+        """Store how far the work is, any JSON, for whoever looks at the command.
+
+        Raises:
+            AttemptCancelled: its time is up; stop its work.
+            LeaseLost: the command was cancelled or claimed anew; stop its work.
+        """
+        self._held(self._report(progress).result())
+
+    def compensate_with(self, spec: Spec) -> None:
+        """Have a command enqueued that undoes what was just done, should this command fail for good or expire.
+
+        It is durable when this returns. Compensations run one after another, the last one first; in a sequence those of
+        the earlier commands too. What an earlier attempt had registered stays, and is replaced when the same step
+        registers again.
+
+        Raises:
+            InvalidSpec: the spec was refused.
+            NotAllowed: this is a hook; what is undone was settled when its command ended.
+            AttemptCancelled: its time is up; stop its work.
+            LeaseLost: the command was cancelled or claimed anew; stop its work.
+        """
+        self._held(self._compensate(spec).result())
+
+    def saga_step(self, step: Callable[P, T], undo: "Undo[T]", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do a step, and register the command that undoes it; see `compensate_with`.
+
+        A crash between the two leaves the step to the next attempt: it must bear being done twice.
+        """
+        result = step(*args, **kwargs)
+        self.compensate_with(undo if isinstance(undo, Spec) else undo(result))
+        return result
+
+
+class AsyncContext(WritingContext):
     """The context of a handler that is a coroutine function."""
 
     __slots__ = ()
+
+    is_for_coroutines = True
+
+    async def heartbeat(self) -> None:
+        """Do what `Context.heartbeat` does."""
+        self._held(await asyncio.wrap_future(self._beat()))
+
+    async def report_progress(self, progress: Any) -> None:
+        """Do what `Context.report_progress` does."""
+        self._held(await asyncio.wrap_future(self._report(progress)))
+
+    async def compensate_with(self, spec: Spec) -> None:
+        """Do what `Context.compensate_with` does."""
+        self._held(await asyncio.wrap_future(self._compensate(spec)))
+
+    async def saga_step(
+        self, step: Callable[P, Awaitable[T]], undo: "Undo[T]", /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Do what `Context.saga_step` does."""
+        result = await step(*args, **kwargs)
+        await self.compensate_with(undo if isinstance(undo, Spec) else undo(result))
+        return result

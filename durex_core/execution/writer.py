@@ -1,7 +1,7 @@
 """The writer: every write of a running attempt, gathered and committed in groups.
 
 Attempts end at the same time all over a process; their writes wait together and share one commit. Each caller learns
-of its own: True once it is durable, False if its lease was lost. A group that the database refuses is halved until the
+of its own: whether its lease still held, once it is durable. A group that the database refuses is halved until the
 refused write stands alone, so that one bad write fails its caller and not its neighbours.
 """
 
@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
-from uuid import UUID
+from typing import Any
 
 from durex_core.errors import DatabaseBusy, DatabaseUnavailable
-from durex_core.model import Command
+from durex_core.model import Command, Compensation
 from durex_core.rules.lifecycle import Settlement
 from durex_core.store import commands
+from durex_core.store.commands import Fence
 from durex_core.store.database import Connection, Database
 
 _GROUP = 500
@@ -27,12 +28,29 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """All that an attempt has told of itself so far."""
+
+    progress: Any = None
+    compensations: tuple[Compensation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of a write: whether its lease still held, and the queues in which other commands became ready."""
+
+    held: bool
+    woken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Write:
-    """A settlement, or (without one) the extension of a lease."""
+    """A settlement, a note, or (without either) the extension of a lease."""
 
     command: Command
-    settlement: Settlement | None
-    held: Future[bool] = field(default_factory=Future)
+    settlement: Settlement | None = None
+    note: Note | None = None
+    written: Future[Written] = field(default_factory=Future)
 
 
 class Writer:
@@ -46,29 +64,33 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="durex-writer", daemon=True)
         self._thread.start()
 
-    def settle(self, settlement: Settlement) -> Future[bool]:
+    def settle(self, settlement: Settlement) -> Future[Written]:
         """Store how an attempt ended."""
-        return self._put(_Write(settlement.command, settlement))
+        return self._put(_Write(settlement.command, settlement=settlement))
 
-    def extend(self, command: Command) -> Future[bool]:
+    def note(self, command: Command, note: Note) -> Future[Written]:
+        """Store what a running attempt tells of itself, in place of what it told before."""
+        return self._put(_Write(command, note=note))
+
+    def extend(self, command: Command) -> Future[Written]:
         """Extend the lease of a running attempt."""
-        return self._put(_Write(command, None))
+        return self._put(_Write(command))
 
     def close(self) -> None:
         """Write what is left and stop."""
         self._queue.put(None)
         self._thread.join()
 
-    def _put(self, write: _Write) -> Future[bool]:
+    def _put(self, write: _Write) -> Future[Written]:
         self._queue.put(write)
-        return write.held
+        return write.written
 
     def _run(self) -> None:
         closing = False
         while not closing:
             group, closing = self._gather()
             if group:
-                self._write(_current(group))
+                self._write(group)
 
     def _gather(self) -> tuple[list[_Write], bool]:
         group: list[_Write] = []
@@ -82,23 +104,25 @@ class Writer:
 
     def _write(self, group: Sequence[_Write]) -> None:
         try:
-            held = self._commit_patiently(group)
+            settled = self._commit_patiently(group)
         except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers, the thread goes on
             self._divide(group, error)
         else:
             for write in group:
-                write.held.set_result(write.command.id in held)
+                # Whoever ends a part of a join wakes for all joins of the group: which was the last is not told.
+                woken = tuple(settled.woken) if write.settlement and write.command.join_id else ()
+                write.written.set_result(Written(commands.fence(write.command) in settled.held, woken))
 
     def _divide(self, group: Sequence[_Write], error: Exception) -> None:
         if len(group) == 1 or isinstance(error, DatabaseUnavailable):
             for write in group:
-                write.held.set_exception(error)
+                write.written.set_exception(error)
             return
         middle = len(group) // 2
         self._write(group[:middle])
         self._write(group[middle:])
 
-    def _commit_patiently(self, group: Sequence[_Write]) -> set[UUID]:
+    def _commit_patiently(self, group: Sequence[_Write]) -> commands.Settled:
         """Commit, and wait out a database that is away for a moment; the fence makes the repetition harmless."""
         for pause in _PAUSES_SECONDS:
             try:
@@ -108,33 +132,25 @@ class Writer:
                 threading.Event().wait(pause)
         return self._commit(group)
 
-    def _commit(self, group: Sequence[_Write]) -> set[UUID]:
+    def _commit(self, group: Sequence[_Write]) -> commands.Settled:
         settlements = [write.settlement for write in group if write.settlement]
-        extended = [write.command for write in group if write.settlement is None]
-        if settlements and not extended and commands.is_one_statement(settlements):
+        if len(settlements) == len(group) and commands.is_one_statement(settlements):
             with self._database.autocommit() as connection:
                 return commands.settle(connection, settlements)
         with self._database.transaction() as connection:
-            return self._store(connection, settlements, extended)
+            told = self._tell(connection, group)
+            settled = commands.settle(connection, settlements)
+            return commands.Settled(told | settled.held, settled.woken)
 
-    def _store(
-        self, connection: Connection, settlements: Sequence[Settlement], extended: Sequence[Command]
-    ) -> set[UUID]:
-        held = commands.heartbeat(connection, extended, lease=self._lease) if extended else set()
-        return held | commands.settle(connection, settlements) if settlements else held
-
-
-def _current(group: list[_Write]) -> list[_Write]:
-    """Drop the writes of attempts that a later attempt in the group has succeeded: the store answers by command.
-
-    A process may lose a lease and claim the same command anew while the old attempt still runs.
-    """
-    newest: dict[UUID, int] = {}
-    for write in group:
-        newest[write.command.id] = max(write.command.lease_number, newest.get(write.command.id, 0))
-    if len(newest) == len(group):
-        return group
-    for write in group:
-        if write.command.lease_number < newest[write.command.id]:
-            write.held.set_result(False)
-    return [write for write in group if not write.held.done()]
+    def _tell(self, connection: Connection, group: Sequence[_Write]) -> set[Fence]:
+        """Write what attempts say before they end."""
+        # Of several notes of one attempt the last says it all.
+        notes = {commands.fence(write.command): (write.command, write.note) for write in group if write.note}
+        extended = [write.command for write in group if write.settlement is None and write.note is None]
+        held: set[Fence] = set()
+        if notes:
+            told = [(command, note.progress, note.compensations) for command, note in notes.values()]
+            held |= commands.note(connection, told)
+        if extended:
+            held |= commands.heartbeat(connection, extended, lease=self._lease)
+        return held

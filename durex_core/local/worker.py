@@ -6,20 +6,26 @@ without counting it; a killed worker's leases run out and its commands are claim
 """
 
 import logging
+import math
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from random import Random
 
 from durex_core.clock import monotonic_seconds
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
 from durex_core.execution.runner import Runner
-from durex_core.execution.writer import Writer
+from durex_core.execution.surroundings import Surroundings
+from durex_core.execution.writer import Writer, Written
 from durex_core.local.bell import Bell, Ears, LocalWake
-from durex_core.model import RetentionPolicy
+from durex_core.model import Command, RetentionPolicy
+from durex_core.observer import Observer
+from durex_core.operations.permanent import ensure
+from durex_core.operations.schema import publish
 from durex_core.passes.dispatch import dispatch
 from durex_core.passes.execute import execute
 from durex_core.passes.prune import prune
@@ -37,6 +43,7 @@ _PRUNE_EVERY_SECONDS = 3600.0
 _DISPATCH_EVERY_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 60.0
 _SHORTEST_WAIT_SECONDS = 0.01
+_LIMITED_SECONDS = 1.0
 _PAUSE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
@@ -56,6 +63,7 @@ class Worker:
         lease: timedelta = LEASE,
         grace: timedelta = GRACE,
         retention: RetentionPolicy | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         """Serve queues (default: all of the registry), at most `concurrency` attempts at a time."""
         self.name = f"{socket.gethostname()}:{os.getpid()}"
@@ -69,11 +77,17 @@ class Worker:
         self._lease = lease
         self._grace = grace
         self._retention = retention or RetentionPolicy()
+        self._surroundings = surroundings or Surroundings()
         self._is_stopping = False
         self._has_news = threading.Event()
         # A worker that vanishes tells nobody: to look once a lease is what makes `lease` the bound on its absence.
         self._longest_wait_seconds = min(_LONGEST_WAIT_SECONDS, lease.total_seconds())
-        self._duties = [Duty(self._rescue, _RESCUE_EVERY_SECONDS), Duty(self._prune, _PRUNE_EVERY_SECONDS)]
+        self._duties = [
+            Duty(self._publish, math.inf),
+            Duty(self._ensure, _RESCUE_EVERY_SECONDS),
+            Duty(self._rescue, _RESCUE_EVERY_SECONDS),
+            Duty(self._prune, _PRUNE_EVERY_SECONDS),
+        ]
         self._dispatch = Duty(self._share, _DISPATCH_EVERY_SECONDS)
 
     def stop(self) -> None:
@@ -90,11 +104,12 @@ class Worker:
             concurrency=self._concurrency,
             on_settled=self._on_settled,
             random=Random(),  # noqa: S311  spreads backoff, keeps no secret
+            surroundings=self._surroundings,
         )
         ears = Ears(self._database, self._bell)
         heart = Heart(runner, writer, self._lease)
         try:
-            with self._shared_bell.tied(self._bell):
+            with self._shared_bell.tied(self._bell), self._surroundings.observers.hearing(Cancels(runner)):
                 while not self._is_stopping:
                     self._bell.wait(self._turn(runner))
         finally:
@@ -118,21 +133,59 @@ class Worker:
             return _PAUSE_SECONDS
 
     def _execute(self, runner: Runner) -> float:
-        free = runner.free
-        if not free:
+        if not runner.free:
             return self._longest_wait_seconds
-        started = execute(self._database, runner, queues=self._queues, limit=free, lease=self._lease, worker=self.name)
-        if started == free:
+        lots = list(self._lots())
+        # Each lot has its turn, whether or not the one before it left something.
+        may_be_more = [self._claim(runner, queues, room) for queues, room in lots]
+        if any(may_be_more):
             self._dispatch.run_if_due()
             return 0.0
-        return self._next_due()
+        # A slot that comes free rings, but nobody rings when a limit is raised.
+        with_room = [queue for queues, room in lots if room != 0 for queue in queues]
+        longest = self._longest_wait_seconds if len(with_room) == len(self._queues) else _LIMITED_SECONDS
+        return min(self._next_due(with_room), longest)
 
-    def _next_due(self) -> float:
+    def _claim(self, runner: Runner, queues: Sequence[str], room: int | None) -> bool:
+        """Start what is ready in these queues, as far as there is room; say whether there may be more to start."""
+        limit = runner.free if room is None else min(runner.free, room)
+        if not limit:
+            return False
+        started = execute(self._database, runner, queues=queues, limit=limit, lease=self._lease, worker=self.name)
+        return started == limit
+
+    def _lots(self) -> Iterator[tuple[list[str], int | None]]:
+        """Yield the queues to claim from together, and how many the limits of this process allow."""
+        limiter = self._surroundings.limiter
+        names_of = defaultdict(list)
+        for handler in self._registry:
+            names_of[handler.queue].append(handler.name)
+        unlimited = []
+        for queue in self._queues:
+            names = names_of[queue]
+            if names and all(limiter.limit(name) for name in names):
+                yield [queue], limiter.room(names)
+            else:
+                unlimited.append(queue)
+        if unlimited:
+            yield unlimited, limiter.room([])
+
+    def _next_due(self, queues: Sequence[str]) -> float:
+        if not queues:
+            return self._longest_wait_seconds
         with self._database.autocommit() as connection:
-            due = commands.next_due(connection, self._queues)
+            due = commands.next_due(connection, queues)
         if due is None:
             return self._longest_wait_seconds
         return min(max(due.total_seconds(), _SHORTEST_WAIT_SECONDS), self._longest_wait_seconds)
+
+    def _publish(self) -> None:
+        """Make the handlers known, if this worker's role may."""
+        with _allowed("make the handlers known to SQL"):
+            publish(self._database, self._registry)
+
+    def _ensure(self) -> None:
+        ensure(self._database, self._registry, self._wake, observers=self._surroundings.observers)
 
     def _rescue(self) -> None:
         rescued = rescue(self._database)
@@ -147,15 +200,11 @@ class Worker:
 
     def _prune(self) -> None:
         """Prune, if this worker's role may: where it may not, somebody else's duty it is."""
-        try:
+        with _allowed("prune"):
             prune(self._database, self._retention)
-        except (DatabaseUnavailable, DatabaseBusy):
-            raise
-        except DatabaseError as error:
-            _log.warning("cannot prune: %s", error)
 
-    def _on_settled(self, settlement: Settlement, held: bool) -> None:  # noqa: FBT001  a callback
-        if held and settlement.children:
+    def _on_settled(self, settlement: Settlement, written: Written) -> None:
+        if written.woken or (written.held and settlement.children):
             self._has_news.set()
         self._bell.ring()
 
@@ -172,6 +221,17 @@ class Worker:
         self._wake.ready(dict.fromkeys(self._queues, timedelta(0)))
 
 
+@contextmanager
+def _allowed(what: str) -> Iterator[None]:
+    """Go on where the database refuses a duty, as it does where this worker's role has not the right."""
+    try:
+        yield
+    except (DatabaseUnavailable, DatabaseBusy):
+        raise
+    except DatabaseError as error:
+        _log.warning("cannot %s: %s", what, error)
+
+
 class Duty:
     """Something to do every so often."""
 
@@ -186,10 +246,25 @@ class Duty:
         return max(0.0, self._due_at_seconds - monotonic_seconds())
 
     def run_if_due(self) -> None:
-        """Do it if it is due."""
+        """Do it if it is due; what raises is due still."""
         if self.due_in() == 0.0:
-            self._due_at_seconds = monotonic_seconds() + self._every_seconds
             self._work()
+            self._due_at_seconds = monotonic_seconds() + self._every_seconds
+
+
+class Cancels(Observer):
+    """Tells attempts at once that their commands were cancelled in this process; others learn by their heartbeat."""
+
+    def __init__(self, runner: Runner) -> None:
+        """Look among the attempts of a runner."""
+        self._runner = runner
+
+    def cancelled(self, commands: Sequence[Command]) -> None:
+        """Tell those that run."""
+        ids = {command.id for command in commands}
+        for running in self._runner.running:
+            if running.command.id in ids:
+                self._runner.abandon(running)
 
 
 class Heart:
@@ -213,5 +288,5 @@ class Heart:
         while not self._closing.wait(self._every_seconds):
             beats = [(running, self._writer.extend(running.command)) for running in self._runner.running]
             for running, held in beats:
-                if held.exception() is None and not held.result():
-                    running.context.cancel()
+                if held.exception() is None and not held.result().held:
+                    self._runner.abandon(running)

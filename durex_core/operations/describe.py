@@ -1,12 +1,13 @@
-"""Describe a command as a JSON document: what `GET /v1/commands/{id}` and `durex show --json` answer."""
+"""Describe commands and statistics as JSON documents: what the HTTP API and the command line's `--json` answer."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from durex_core.backoff import Backoff
-from durex_core.model import Command, ErrorInfo
+from durex_core.model import ChildResult, Command, ErrorInfo, Recovery
+from durex_core.queries import Page, QueueStats, Stats
 from durex_core.rules.history import HistoryEvent, history_of
 
 _BACKOFF: TypeAdapter[Backoff] = TypeAdapter(Backoff)
@@ -35,11 +36,65 @@ def describe(command: Command) -> dict[str, Any]:
         "ready_at": _moment(command.ready_at),
         "started_at": _moment(command.started_at),
         "finished_at": _moment(command.finished_at),
-        "timeout_seconds": command.timeout.total_seconds() if command.timeout else None,
+        "deadline_at": _moment(command.deadline_at),
+        "expires_at": _moment(command.expires_at),
+        "timeout_seconds": _seconds(command.timeout),
+        "deadline_seconds": _seconds(command.extras.deadline),
+        "start_within_seconds": _seconds(command.extras.start_within),
+        "period_seconds": _seconds(command.extras.period),
         "backoff": _BACKOFF.dump_python(command.backoff, mode="json") if command.backoff else None,
         "dead_letter": command.dead_letter,
+        "metadata": dict(command.metadata),
+        "sequence": list(command.sequence),
+        "traceparent": command.traceparent,
+        "progress": command.progress,
+        "ending": command.ending.value if command.ending else None,
+        "recovery": _recovery(command.recovery),
+        "join_id": str(command.join_id) if command.join_id else None,
+        "awaits": command.awaits,
+        "children": [_child(child) for child in command.children],
         "history": [_event(event) for event in history_of(command)],
     }
+
+
+def describe_page(page: Page) -> dict[str, Any]:
+    """Return a page of commands as plain JSON values."""
+    return {"commands": [describe(command) for command in page], "next_cursor": page.next_cursor}
+
+
+def describe_stats(stats: Stats) -> dict[str, Any]:
+    """Return statistics as plain JSON values."""
+    return {
+        "finished_within_seconds": stats.finished_within.total_seconds(),
+        "ready": stats.ready,
+        "states": {state.value: number for state, number in stats.states.items()},
+        "queues": [_queue(queue) for queue in stats.queues],
+    }
+
+
+def _queue(queue: QueueStats) -> dict[str, Any]:
+    return {
+        "queue": queue.queue,
+        "ready": queue.ready,
+        "oldest_ready_age_seconds": _seconds(queue.oldest_ready_age),
+        "live": {state.value: number for state, number in queue.live.items()},
+        "finished": {state.value: number for state, number in queue.finished.items()},
+    }
+
+
+def _child(child: ChildResult) -> dict[str, Any]:
+    return {
+        "position": child.position,
+        "id": str(child.id),
+        "name": child.name,
+        "state": child.state.value,
+        "result": child.result,
+        "error": _error(child.error),
+    }
+
+
+def _recovery(recovery: Recovery | None) -> dict[str, Any] | None:
+    return {"enqueued": recovery.enqueued, "error": _error(recovery.error)} if recovery else None
 
 
 def _event(event: HistoryEvent) -> dict[str, Any]:
@@ -59,3 +114,7 @@ def _error(error: ErrorInfo | None) -> dict[str, Any] | None:
 
 def _moment(moment: datetime | None) -> str | None:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z") if moment else None
+
+
+def _seconds(delay: timedelta | None) -> float | None:
+    return None if delay is None else delay.total_seconds()

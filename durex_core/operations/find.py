@@ -1,10 +1,14 @@
-"""Find commands."""
+"""Find and count commands."""
 
+from datetime import timedelta
 from uuid import UUID
 
+from durex_core import queries
 from durex_core.errors import CommandNotFound
 from durex_core.model import Command
-from durex_core.store import commands
+from durex_core.queries import Page, Query, Stats
+from durex_core.store import commands, finding
+from durex_core.store import stats as store_stats
 from durex_core.store.database import Database
 
 
@@ -19,3 +23,25 @@ def get(database: Database, command_id: UUID) -> Command:
     if command is None:
         raise CommandNotFound(command_id)
     return command
+
+
+def find(database: Database, query: Query) -> Page:
+    """Return a page of commands.
+
+    Raises:
+        InvalidQuery: a part of the query was refused.
+    """
+    checked = queries.check(query)
+    with database.autocommit() as connection:
+        return finding.find(connection, checked)
+
+
+def stats(database: Database, finished_within: timedelta) -> Stats:
+    """Count the live commands, and those that finished lately.
+
+    Raises:
+        InvalidQuery: this is no length of time to look back.
+    """
+    queries.check_finished_within(finished_within)
+    with database.autocommit() as connection:
+        return store_stats.stats(connection, finished_within)

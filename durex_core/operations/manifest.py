@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from durex_core.registry import Handler, Registry
+from durex_core.handlers import Handler
+from durex_core.registry import Registry
 
 
 def manifest(app: str, registry: Registry) -> dict[str, Any]:

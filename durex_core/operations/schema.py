@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from durex_core.model import RetentionPolicy
-from durex_core.store import partitions
+from durex_core.registry import Registry
+from durex_core.store import handlers, partitions
 from durex_core.store import roles as store_roles
 from durex_core.store.database import Database
 
@@ -23,6 +24,11 @@ def migrate(database: Database, policy: RetentionPolicy) -> list[str]:
     applied = database.migrate()
     database.transact(lambda connection: partitions.keep_up(connection, policy))
     return applied
+
+
+def publish(database: Database, registry: Registry) -> list[str]:
+    """Make the handlers known to those who enqueue in SQL; return the names of those that changed."""
+    return database.transact(lambda connection: handlers.publish(connection, registry.templates))
 
 
 def health(database: Database) -> Health:

@@ -1,10 +1,10 @@
-"""Prune: drop finished commands and keys past their time, and keep partitions ahead of it."""
+"""Prune: drop finished commands, keys and join rows past their time, and keep partitions ahead of it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from durex_core.model import Retention, RetentionPolicy
-from durex_core.store import finished, keys, partitions
+from durex_core.store import finished, joins, keys, partitions
 from durex_core.store.database import Database
 
 
@@ -14,15 +14,17 @@ class Pruned:
 
     commands: int
     keys: int
+    joined: int
     partitions_changed: int
 
 
 def prune(database: Database, policy: RetentionPolicy, *, limit: int = 1000, now: datetime | None = None) -> Pruned:
-    """Drop at most `limit` commands of each class and `limit` keys, each in a transaction of its own."""
+    """Drop at most `limit` commands of each class, keys and rows of joins, each in a transaction of its own."""
     return Pruned(
         partitions_changed=database.transact(lambda connection: partitions.keep_up(connection, policy, now=now)),
         commands=sum(_prune_class(database, policy, retention, limit, now) for retention in Retention),
         keys=database.transact(lambda connection: keys.prune(connection, limit=limit, now=now)),
+        joined=database.transact(lambda connection: joins.prune(connection, limit=limit)),
     )
 
 

@@ -8,6 +8,7 @@ import math
 import threading
 from datetime import timedelta
 
+from durex_core.execution.writer import Written
 from durex_core.rules.lifecycle import Settlement
 
 Due = tuple[str, int]
@@ -46,11 +47,12 @@ class Ledger:
         with self._changed:
             self._open += count
 
-    def settled(self, settlement: Settlement, held: bool) -> None:  # noqa: FBT001  the runner's callback
-        """Take note of a settlement; `held` says whether it was stored."""
+    def settled(self, settlement: Settlement, written: Written) -> None:
+        """Take note of a settlement, and of what came of it."""
         with self._changed:
             self._open -= 1
-            if held:
+            self._due |= {(queue, 0) for queue in written.woken}
+            if written.held:
                 self._due |= {(queue, _seconds(delay)) for queue, delay in settlement.wakes.items()}
             else:
                 self._lost += 1

@@ -1,11 +1,14 @@
 """The tick function: what time brings about.
 
-It takes back expired leases, promotes what is due, wakes the queues that have work, and prunes.
+It takes back expired leases, sees to the permanent commands, promotes what is due, wakes the queues that have work, and
+prunes.
 """
 
 from datetime import timedelta
 
 from durex_core.model import RetentionPolicy
+from durex_core.observer import Observer
+from durex_core.operations.permanent import ensure
 from durex_core.operations.wake import Wake
 from durex_core.passes.dispatch import dispatch
 from durex_core.passes.prune import prune
@@ -21,11 +24,18 @@ HORIZON = timedelta(seconds=90)
 _PATIENCE_SECONDS = 25.0
 
 
-def tick(database: Database, registry: Registry, wake: Wake, policy: RetentionPolicy) -> dict[str, object]:
+def tick(
+    database: Database,
+    registry: Registry,
+    wake: Wake,
+    policy: RetentionPolicy,
+    observers: Observer | None = None,
+) -> dict[str, object]:
     """Do one round and return what it did, for the log."""
     queues = registry.queues
     wait_for_database(database, seconds=_PATIENCE_SECONDS)
     rescued = rescue(database)
+    begun = ensure(database, registry, wake, observers=observers or Observer())
     promoted = dispatch(database, queues=queues)
     with database.autocommit() as connection:
         due = commands.due_by_queue(connection, queues, horizon=HORIZON)
@@ -33,7 +43,8 @@ def tick(database: Database, registry: Registry, wake: Wake, policy: RetentionPo
     pruned = prune(database, policy)
     return {
         "rescued": len(rescued),
+        "begun": len(begun),
         "promoted": len(promoted),
         "woken": sorted(due),
-        "pruned": pruned.commands + pruned.keys,
+        "pruned": pruned.commands + pruned.keys + pruned.joined,
     }

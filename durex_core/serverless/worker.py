@@ -17,6 +17,7 @@ from durex_core.aws.wake import SqsWake, WakeMessage
 from durex_core.clock import monotonic_seconds
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
 from durex_core.execution.runner import Runner
+from durex_core.execution.surroundings import Surroundings
 from durex_core.execution.writer import Writer
 from durex_core.operations.wake import Wake
 from durex_core.passes.execute import execute
@@ -79,14 +80,22 @@ class WorkerFunction:
         reject: Callable[[str], bool],
         concurrency: int = 10,
         lease_margin: timedelta = LEASE_MARGIN,
+        surroundings: Surroundings | None = None,
+        flush: Callable[[], None] | None = None,
     ) -> None:
-        """Serve a queue, at most `concurrency` attempts at a time; `reject` takes the bodies of malformed messages."""
+        """Serve a queue, at most `concurrency` attempts at a time.
+
+        `reject` takes the bodies of malformed messages; `flush` is called at the end of every invocation.
+        """
         self._database = database
         self._wakes = wakes
         self._queue = queue
         self._concurrency = concurrency
         self._lease_margin = lease_margin
         self._reject = reject
+        self._flush = flush
+        self._limiter = (surroundings or Surroundings()).limiter
+        self._names = [handler.name for handler in registry if handler.queue == queue]
         self._need = longest_timeout(registry, queue) + timedelta(seconds=_SETTLE_SECONDS)
         self._ledger = Ledger()
         self._writer = Writer(database, lease=lease_margin)
@@ -96,12 +105,15 @@ class WorkerFunction:
             concurrency=concurrency,
             on_settled=self._ledger.settled,
             random=Random(),  # noqa: S311  spreads backoff, keeps no secret
+            surroundings=surroundings,
         )
 
     def invoke(self, event: Event, invocation: Invocation) -> dict[str, Any]:
         """Work off a batch of wakes and say which messages are to come again."""
         received = receive(event)
         is_done = not received.wakes or self._work_or_leave(invocation, received.depth)
+        if self._flush is not None:
+            self._flush()
         self._recycle_if_stuck()
         rest = received.reject_malformed(self._reject)
         return failures([*(() if is_done else received.wakes), *rest])
@@ -123,19 +135,25 @@ class WorkerFunction:
     def _work(self, invocation: Invocation, depth: int) -> bool:
         """Claim and run until nothing is ready or the time is up; say whether a wake is left for what is ready then."""
         while True:
-            started = self._claim(invocation)
+            limit = self._limit()
+            started = self._claim(invocation, limit)
             is_sent_on = False
-            if started == self._concurrency and not self._attend(_MOMENT_SECONDS, depth):
+            if started == limit and not self._attend(_MOMENT_SECONDS, depth):
                 # There may be more, and these take their time: another environment can begin on it now.
                 is_sent_on = self._send_on(depth)
             if not self._attend(_left(invocation).total_seconds() - _GOODBYE_SECONDS, depth):
                 return False
-            if started is not None and started < self._concurrency:
+            if started is not None and started < limit:
                 return True
             if _left(invocation) <= self._need:
                 return is_sent_on or self._send_on(depth)
 
-    def _claim(self, invocation: Invocation) -> int | None:
+    def _limit(self) -> int:
+        """Return how many attempts may start now. At least one: who claims nothing learns nothing of what is left."""
+        room = self._limiter.room(self._names)
+        return self._concurrency if room is None else max(1, min(self._concurrency, room))
+
+    def _claim(self, invocation: Invocation, limit: int) -> int | None:
         """Start the attempts of ready commands and return how many, or None: the database came back too late for any.
 
         A database that is away is asked again while there is time for another try of the same length.
@@ -150,7 +168,7 @@ class WorkerFunction:
                 if is_late and _left(invocation) <= self._need:
                     self._database.run("schema/version")
                     return None
-                return self._start(invocation)
+                return self._start(invocation, limit)
             except (DatabaseUnavailable, DatabaseBusy) as error:
                 took = monotonic_seconds() - tried_at
                 if _left(invocation).total_seconds() < took + _PAUSE_SECONDS + _SETTLE_SECONDS:
@@ -159,13 +177,13 @@ class WorkerFunction:
                 threading.Event().wait(_PAUSE_SECONDS)
                 is_late = True
 
-    def _start(self, invocation: Invocation) -> int:
+    def _start(self, invocation: Invocation, limit: int) -> int:
         left = _left(invocation)
         started = execute(
             self._database,
             self._runner,
             queues=[self._queue],
-            limit=self._concurrency,
+            limit=limit,
             lease=left + self._lease_margin,
             worker=invocation.aws_request_id,
             within=left - timedelta(seconds=_SETTLE_SECONDS),

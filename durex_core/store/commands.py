@@ -1,22 +1,37 @@
-"""Live commands: enqueue, claim, heartbeat, settle, put back, rescue.
+"""Live commands: enqueue, claim, heartbeat, note, settle, cancel, dispatch, rescue.
 
 Every write of a worker is fenced: it names `(id, lease_number)` and needs a live lease. A row that is missing from the
 answer had lost its lease, and nothing was written for it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from durex_core.errors import DatabaseBusy
-from durex_core.model import Command, Enqueued, NewCommand
+from durex_core.model import Command, Compensation, Enqueued, ErrorInfo, NewCommand
 from durex_core.rules.lifecycle import Settlement
-from durex_core.store import keys, rows
+from durex_core.store import joins, keys, rows
 from durex_core.store.database import Connection
 
 Fence = tuple[UUID, int]
 
 _PLACING_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What `settle` wrote: the fences that still held, and the queues in which waiting commands became ready."""
+
+    held: set[Fence]
+    woken: list[str]
+
+
+def fence(command: Command) -> Fence:
+    """Return what tells a claim of a command from others."""
+    return command.id, command.lease_number
 
 
 def enqueue(connection: Connection, new: Sequence[NewCommand], *, now: datetime | None = None) -> list[Enqueued]:
@@ -71,32 +86,71 @@ def due_by_queue(
 
 def heartbeat(
     connection: Connection, held: Sequence[Command], *, lease: timedelta, now: datetime | None = None
-) -> set[UUID]:
-    """Extend the leases of running attempts to `lease` from now; return the ids that still hold theirs."""
-    fences = [{"id": command.id, "lease_number": command.lease_number} for command in held]
-    return _ids(connection.run("commands/heartbeat", rows=fences, lease_seconds=lease.total_seconds(), now=now))
+) -> set[Fence]:
+    """Extend the leases of running attempts to `lease` from now; return the fences that still hold."""
+    fences = [rows.fence_row(command) for command in held]
+    return _fences(connection.run("commands/heartbeat", rows=fences, lease_seconds=lease.total_seconds(), now=now))
 
 
-def settle(connection: Connection, settlements: Sequence[Settlement], *, now: datetime | None = None) -> set[UUID]:
-    """Write how attempts ended, with the children of those that did; return the ids that still held their lease."""
+def note(
+    connection: Connection, noted: Sequence[tuple[Command, Any, Sequence[Compensation]]], *, now: datetime | None = None
+) -> set[Fence]:
+    """Store what running attempts tell of themselves; return the fences of those that still held their lease."""
+    return _fences(connection.run("commands/note", rows=[rows.note_row(*told) for told in noted], now=now))
+
+
+def settle(connection: Connection, settlements: Sequence[Settlement], *, now: datetime | None = None) -> Settled:
+    """Write how attempts ended, with the children of those that did, and tell the commands that wait for them."""
     finishing = [settlement for settlement in settlements if settlement.state.is_terminal]
-    returning = [settlement for settlement in settlements if not settlement.state.is_terminal]
-    settled: set[Fence] = set()
-    if finishing:
-        settled |= _fences(connection.run("commands/finish", rows=[rows.finish_row(s) for s in finishing], now=now))
-    if returning:
-        settled |= _fences(connection.run("commands/put_back", rows=[rows.put_back_row(s) for s in returning], now=now))
+    repeating = [settlement for settlement in settlements if settlement.opens_run]
+    returning = [settlement for settlement in settlements if not (settlement.state.is_terminal or settlement.opens_run)]
+    held: set[Fence] = set()
+    for statement, ended, row in (
+        ("commands/finish", finishing, rows.finish_row),
+        ("commands/repeat", repeating, rows.repeat_row),
+        ("commands/put_back", returning, rows.put_back_row),
+    ):
+        if ended:
+            held |= _fences(connection.run(statement, rows=[row(s) for s in ended], now=now))
     # By fence, not by id: a zombie may report in one batch with its successor.
-    children = [child for s in finishing if _fence(s.command) in settled for child in s.children]
+    written = [settlement for settlement in finishing if fence(settlement.command) in held]
+    children = [child for settlement in written for child in settlement.children]
     if children:
         enqueue(connection, children, now=now)
-    return {command_id for command_id, _ in settled}
+    arrivals = [rows.arrival_row(s.command, s.state, s.result, s.error) for s in written if s.ends_its_part]
+    return Settled(held, joins.arrive(connection, arrivals, now=now))
 
 
 def is_one_statement(settlements: Sequence[Settlement]) -> bool:
     """Whether `settle` writes these with a single statement, which needs no transaction around it."""
-    kinds = {settlement.state.is_terminal for settlement in settlements}
-    return len(kinds) == 1 and not any(settlement.children for settlement in settlements)
+    kinds = {(settlement.state.is_terminal, settlement.opens_run) for settlement in settlements}
+    return len(kinds) == 1 and not any(s.children or s.command.join_id for s in settlements)
+
+
+def cancel(
+    connection: Connection, ids: Sequence[UUID], reason: str, *, now: datetime | None = None
+) -> tuple[list[Command], list[str]]:
+    """Cancel live commands; return those that were, and the queues in which others became ready thereby.
+
+    A running attempt is not asked: its lease is gone, and nothing that it reports is taken.
+    """
+    error = ErrorInfo("Cancelled", reason)
+    moved = connection.run("commands/cancel", ids=list(ids), error=asdict(error), now=now)
+    cancelled = [rows.to_command(row) for row in moved]
+    arrivals = [rows.arrival_row(c, c.state, None, error) for c in cancelled if c.join_id]
+    return cancelled, joins.arrive(connection, arrivals, now=now)
+
+
+def hasten(connection: Connection, command_id: UUID, *, now: datetime | None = None) -> Command | None:
+    """Make a command ready that waits for its time; None: it waits for none."""
+    hastened = connection.run("commands/hasten", id=command_id, now=now)
+    return rows.to_command(hastened[0]) if hastened else None
+
+
+def unique_key_holder(connection: Connection, unique_key: str) -> UUID | None:
+    """Return the live command that holds a unique key, or None."""
+    found = connection.run("commands/find_by_unique_key", unique_keys=[unique_key])
+    return found[0]["id"] if found else None
 
 
 def dispatch(connection: Connection, queues: Sequence[str], *, limit: int, now: datetime | None = None) -> list[str]:
@@ -154,10 +208,6 @@ def _holders(connection: Connection, refused: Sequence[NewCommand]) -> dict[UUID
 
 def _ids(found: list[rows.Row]) -> set[UUID]:
     return {row["id"] for row in found}
-
-
-def _fence(command: Command) -> Fence:
-    return command.id, command.lease_number
 
 
 def _fences(found: list[rows.Row]) -> set[Fence]:

@@ -38,6 +38,10 @@ class Connection(Protocol):
         """
         ...
 
+    def select(self, text: str, **parameters: Any) -> list[Row]:
+        """Run a query that was composed, with its parameters as in a SQL file."""
+        ...
+
 
 class Database(ABC):
     """A database by URL. Opens connections when first needed, keeps them for reuse, and is safe to share by threads."""

@@ -6,7 +6,7 @@ proxy may stand between. A connection that broke is thrown away; the next use op
 
 import selectors
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from durex_core.clock import utc_now
-from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, SchemaMissing
+from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, RowExists, SchemaMissing
 from durex_core.store import migrate, rows, statements
 from durex_core.store.database import Access, Database, Row, masked
 
@@ -56,10 +56,17 @@ class PostgresConnection:
 
     def run(self, statement: str, **parameters: Any) -> list[Row]:
         """Run the statement and return its rows."""
-        (text,) = statements.load("postgres", statement).parts
+        return self._run(statements.load("postgres", statement), parameters)
+
+    def select(self, text: str, **parameters: Any) -> list[Row]:
+        """Run a query that was composed."""
+        return self._run(statements.parse("postgres", "select", text), parameters)
+
+    def _run(self, statement: statements.Statement, parameters: Mapping[str, Any]) -> list[Row]:
+        (text,) = statement.parts
         bound = {name: _to_postgres(value) for name, value in parameters.items()}
         bound.setdefault("now", None)
-        with _translated(statement):
+        with _translated(statement.name):
             cursor = self.raw.execute(text, bound)
             return cursor.fetchall() if cursor.description else []
 
@@ -268,6 +275,9 @@ def _translated(statement: str) -> Iterator[None]:
     except _SCHEMA_MISSING as error:
         msg = f"{statement}: {error.diag.message_primary}; run `durex migrate`"
         raise SchemaMissing(msg) from error
+    except sqlstates.UniqueViolation as error:
+        msg = f"{statement}: {error.diag.message_primary}"
+        raise RowExists(msg) from error
     except _BUSY as error:
         msg = f"{statement}: {error}"
         raise DatabaseBusy(msg) from error

@@ -22,12 +22,24 @@ _TIMEOUTS = {
 
 _READ = "SELECT ON durex.commands, durex.finished_commands, durex.all_commands, durex.migrations"
 _ENQUEUE = ("INSERT ON durex.commands", "SELECT, INSERT, UPDATE ON durex.keys")
+# Moving a command to the finished ones, and telling the one that waits for it.
+_FINISH = (
+    "UPDATE, DELETE ON durex.commands",
+    "INSERT ON durex.finished_commands",
+    "SELECT, INSERT, DELETE ON durex.joined",
+)
+_REVIVE = ("INSERT ON durex.commands", "DELETE ON durex.finished_commands")
 
 _GRANTS: Mapping[str, tuple[str, ...]] = {
     "enqueue": (_READ, *_ENQUEUE),
-    "api": (_READ,),
-    "worker": (_READ, *_ENQUEUE, "UPDATE, DELETE ON durex.commands", "INSERT ON durex.finished_commands"),
-    "tick": (_READ, "UPDATE ON durex.commands", "SELECT, UPDATE, DELETE ON durex.keys"),
+    "api": (_READ, *_FINISH, *_REVIVE),
+    "worker": (_READ, *_ENQUEUE, *_FINISH),
+    "tick": (
+        _READ,
+        "UPDATE ON durex.commands",
+        "SELECT, UPDATE, DELETE ON durex.keys",
+        "SELECT, DELETE ON durex.joined",
+    ),
 }
 """What each role may do. The tick also makes and drops partitions: it owns the finished commands."""
 

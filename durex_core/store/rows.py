@@ -1,7 +1,7 @@
 """Rows: how values travel into a statement, and how a row becomes a command again."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,11 +10,27 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from durex_core.backoff import Backoff
-from durex_core.model import Command, ErrorInfo, NewCommand, PastAttempt, Retention, State
-from durex_core.rules.lifecycle import Settlement, starting_state
+from durex_core.model import (
+    NO_EXTRAS,
+    ChildResult,
+    Command,
+    Compensation,
+    Ending,
+    ErrorInfo,
+    Extras,
+    NewCommand,
+    PastAttempt,
+    Recovery,
+    Retention,
+    State,
+)
+from durex_core.results import UNCHANGED
+from durex_core.rules.lifecycle import Settlement, first_state
 
 _BACKOFF: TypeAdapter[Backoff] = TypeAdapter(Backoff)
+_COMPENSATIONS: TypeAdapter[tuple[Compensation, ...]] = TypeAdapter(tuple[Compensation, ...])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 Row = dict[str, Any]
 
@@ -36,9 +52,10 @@ def new_row(command: NewCommand) -> Row:
         "id": command.id,
         "name": command.name,
         "queue": command.queue,
-        "state": starting_state(command.delay),
+        "state": first_state(command),
         "priority": command.priority,
         "delay_seconds": command.delay.total_seconds(),
+        "run_at": to_microseconds(command.run_at) if command.run_at else None,
         "retries": command.retries,
         "timeout_seconds": command.timeout.total_seconds() if command.timeout else None,
         "dead_letter": command.dead_letter,
@@ -49,27 +66,65 @@ def new_row(command: NewCommand) -> Row:
         "payload": command.payload,
         "backoff": command.backoff,
         "tags": command.tags,
+        "deadline": to_microseconds(command.deadline_at) if command.deadline_at else None,
+        "extras": None if command.extras is NO_EXTRAS else _extras_row(command.extras),
+        "join_id": command.join_id,
+        "awaits": command.awaits,
+        "compensations": _compensations_row(command.compensations),
     }
 
 
 def finish_row(settlement: Settlement) -> Row:
     """Return a settlement as `commands/finish` takes it."""
-    return _fence(settlement.command) | {
+    return fence_row(settlement.command) | {
         "state": settlement.state,
         "retention": Retention.of(settlement.state),
         "result": settlement.result,
         "error": _error_row(settlement.error),
+        "recovery": asdict(settlement.recovery) if settlement.recovery else None,
+    }
+
+
+def repeat_row(settlement: Settlement) -> Row:
+    """Return a settlement as `commands/repeat` takes it."""
+    has_payload = settlement.next_payload is not UNCHANGED
+    return fence_row(settlement.command) | {
+        "state": settlement.state,
+        "delay_seconds": settlement.delay.total_seconds(),
+        "result": settlement.result,
+        "payload": settlement.next_payload if has_payload else None,
+        "has_payload": has_payload,
     }
 
 
 def put_back_row(settlement: Settlement) -> Row:
     """Return a settlement as `commands/put_back` takes it."""
-    return _fence(settlement.command) | {
+    return fence_row(settlement.command) | {
         "state": settlement.state,
         "delay_seconds": settlement.delay.total_seconds(),
         "given_back": int(settlement.gives_back),
         "outcome": settlement.outcome,
         "error": _error_row(settlement.error),
+        "ending": settlement.ending,
+        "hook_error": _error_row(settlement.hook_error),
+    }
+
+
+def note_row(command: Command, progress: Any, compensations: Sequence[Compensation]) -> Row:
+    """Return what an attempt tells of itself as `commands/note` takes it."""
+    return fence_row(command) | {"progress": progress, "compensations": _compensations_row(compensations)}
+
+
+def arrival_row(command: Command, state: State, result: Any, error: ErrorInfo | None) -> Row:
+    """Return how a command ended that another one waits for, as `joins/arrive` takes it."""
+    return {
+        "command_id": command.join_id,
+        "position": command.extras.join_position,
+        "child_id": command.id,
+        "name": command.name,
+        "state": state,
+        "result": result,
+        "error": _error_row(error),
     }
 
 
@@ -94,7 +149,7 @@ def to_command(row: Row) -> Command:
         unique_key=row["unique_key"],
         idempotency_key=row["idempotency_key"],
         lease_number=row["lease_number"],
-        lease_expires_at=_utc(row["lease_expires_at"]),
+        lease_expires_at=_utc(row.get("lease_expires_at")),
         worker=row["worker"],
         history=tuple(_past_attempt(past) for past in row["history"]),
         created_at=_moment(row["created_at"]),
@@ -103,10 +158,31 @@ def to_command(row: Row) -> Command:
         finished_at=_utc(row.get("finished_at")),
         result=row.get("result"),
         error=_error(row.get("error")),
+        deadline_at=_utc(row["deadline_at"]),
+        expires_at=_utc(row.get("expires_at")),
+        ending=Ending(row["ending"]) if row.get("ending") else None,
+        extras=_extras(row["extras"]) if row["extras"] else NO_EXTRAS,
+        progress=row["progress"],
+        join_id=row["join_id"],
+        awaits=row.get("awaits") or 0,
+        children=tuple(_child(child) for child in row["children"] or ()),
+        compensations=_COMPENSATIONS.validate_python(row["compensations"]) if row.get("compensations") else (),
+        recovery=_recovery(row.get("recovery")),
     )
 
 
-def _fence(command: Command) -> Row:
+def to_microseconds(moment: datetime) -> int:
+    """Return a moment as it travels in documents: whole microseconds since 1970-01-01 UTC."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(number: int) -> datetime:
+    """Return the moment that travelled as so many microseconds since 1970-01-01 UTC."""
+    return _EPOCH + number * _MICROSECOND
+
+
+def fence_row(command: Command) -> Row:
+    """Return what an attempt names in each of its writes."""
     return {"id": command.id, "lease_number": command.lease_number}
 
 
@@ -127,7 +203,64 @@ def _past_attempt(past: Row) -> PastAttempt:
         started_at=_utc(past.get("started_at")),
         worker=past.get("worker"),
         error=_error(past.get("error")),
+        hook_error=_error(past.get("hook_error")),
+        revived_at=_utc(past.get("revived_at")),
     )
+
+
+def _child(child: Row) -> ChildResult:
+    return ChildResult(
+        position=child["position"],
+        id=UUID(child["id"]),
+        name=child["name"],
+        state=State(child["state"]),
+        result=child["result"],
+        error=_error(child["error"]),
+    )
+
+
+def _recovery(row: Row | None) -> Recovery | None:
+    return Recovery(row["enqueued"], _error(row["error"])) if row else None
+
+
+def _extras_row(extras: Extras) -> Row:
+    """Return the extras that are set."""
+    row = {
+        "deadline_seconds": _seconds(extras.deadline),
+        "start_within_seconds": _seconds(extras.start_within),
+        "period_seconds": _seconds(extras.period),
+        "metadata": extras.metadata or None,
+        "sequence": extras.sequence or None,
+        "traceparent": extras.traceparent,
+        "join_position": extras.join_position,
+        "allow_failures": extras.allow_failures or None,
+    }
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _extras(row: Mapping[str, Any]) -> Extras:
+    return Extras(
+        deadline=_delay(row.get("deadline_seconds")),
+        start_within=_delay(row.get("start_within_seconds")),
+        period=_delay(row.get("period_seconds")),
+        metadata=row.get("metadata") or {},
+        sequence=tuple(row.get("sequence") or ()),
+        traceparent=row.get("traceparent"),
+        join_position=row.get("join_position"),
+        allow_failures=bool(row.get("allow_failures")),
+    )
+
+
+def _compensations_row(compensations: Sequence[Compensation]) -> Any:
+    return _COMPENSATIONS.dump_python(tuple(compensations), mode="json") if compensations else None
+
+
+def _seconds(delay: timedelta | None) -> float | None:
+    return None if delay is None else delay.total_seconds()
+
+
+def _delay(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _utc(value: datetime | str | int | None) -> datetime | None:

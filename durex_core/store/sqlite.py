@@ -8,16 +8,17 @@ import json
 import random
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, DurexError, SchemaMissing
+from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, DurexError, RowExists, SchemaMissing
 from durex_core.store import migrate, rows, statements
 from durex_core.store.database import Database, Row
+from durex_core.store.json_values import holds
 
 _BUSY_TIMEOUT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
@@ -26,8 +27,22 @@ _OLDEST = (3, 38, 0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-_JSON_COLUMNS = frozenset({"payload", "backoff", "tags", "history", "result", "error"})
-_UUID_COLUMNS = frozenset({"id", "parent_id", "command_id"})
+_JSON_COLUMNS = frozenset(
+    {
+        "backoff",
+        "children",
+        "compensations",
+        "error",
+        "extras",
+        "history",
+        "payload",
+        "progress",
+        "recovery",
+        "result",
+        "tags",
+    }
+)
+_UUID_COLUMNS = frozenset({"id", "parent_id", "command_id", "join_id"})
 
 
 class SqliteConnection:
@@ -41,7 +56,13 @@ class SqliteConnection:
 
     def run(self, statement: str, **parameters: Any) -> list[Row]:
         """Run the statement and return its rows; several parts run in one transaction."""
-        loaded = statements.load("sqlite", statement)
+        return self._run(statements.load("sqlite", statement), parameters)
+
+    def select(self, text: str, **parameters: Any) -> list[Row]:
+        """Run a query that was composed."""
+        return self._run(statements.parse("sqlite", "select", text), parameters)
+
+    def _run(self, loaded: statements.Statement, parameters: Mapping[str, Any]) -> list[Row]:
         bound = {name: _to_sqlite(value) for name, value in parameters.items()}
         bound.setdefault("now", None)
         with self.committing() if len(loaded.parts) > 1 else nullcontext(), _translated(loaded.name):
@@ -156,6 +177,7 @@ class SqliteDatabase(Database):
                 self._path, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
             )
             try:
+                raw.create_function("holds", 2, holds, deterministic=True)
                 raw.execute("PRAGMA synchronous = FULL")
                 _enter_wal(raw)
             except sqlite3.Error:
@@ -232,17 +254,12 @@ class _SqliteTarget:
         )
 
 
-def to_microseconds(moment: datetime) -> int:
-    """Return a moment as the store keeps it: whole microseconds since 1970-01-01 UTC."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
 def _to_sqlite(value: Any) -> Any:
     match value:
         case list() | dict():
             return rows.document(value)
         case datetime():
-            return to_microseconds(value)
+            return rows.to_microseconds(value)
         case UUID():
             return str(value)
         case _:
@@ -272,6 +289,8 @@ def _translated(statement: str) -> Iterator[None]:
 
 def _durex_error(statement: str, error: sqlite3.Error) -> DatabaseError:
     message = f"{statement}: {error}"
+    if message.startswith("UNIQUE", len(statement) + 2):
+        return RowExists(message)
     if "no such table" in message or "no such column" in message:
         return SchemaMissing(f"{message}; run `durex migrate`")
     if "locked" in message or "busy" in message:

@@ -9,6 +9,7 @@ from durex_core.aws.wake import SqsDeadLetters
 from durex_core.discovery import load_app
 from durex_core.serverless.batch import Event
 from durex_core.serverless.worker import Invocation, WorkerFunction, wakes_of
+from durex_core.telemetry.emf import NAMESPACE, EmfMetrics
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +21,8 @@ def _drop(body: str) -> bool:
 
 _app = load_app(os.environ["DUREX_APP"])
 _dead_letter_url = os.environ.get("DUREX_DEAD_LETTER_URL")
+_metrics = EmfMetrics(_app.registry.queues, namespace=os.environ.get("DUREX_METRICS_NAMESPACE", NAMESPACE))
+_app.observe(_metrics)
 _worker = WorkerFunction(
     _app.database,
     _app.registry,
@@ -28,6 +31,8 @@ _worker = WorkerFunction(
     reject=SqsDeadLetters(_dead_letter_url).reject if _dead_letter_url else _drop,
     concurrency=int(os.environ.get("DUREX_CONCURRENCY", "10")),
     lease_margin=timedelta(seconds=float(os.environ.get("DUREX_LEASE_MARGIN_SECONDS", "10"))),
+    surroundings=_app.surroundings,
+    flush=_metrics.flush,
 )
 
 

@@ -4,6 +4,7 @@ import re
 import pytest
 
 from durex_core import __version__
+from durex_core.api.query_parameters import FindParameters
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,12 @@ def test_every_route_and_every_answer_is_described(spec):
 
     assert described == {
         ("/v1/commands", "post"): {"200", "201", "400", "413", "415", "422", "500", "503"},
+        ("/v1/commands", "get"): {"200", "422", "500", "503"},
         ("/v1/commands/{id}", "get"): {"200", "400", "404", "500", "503"},
+        ("/v1/commands/{id}/cancel", "post"): {"200", "400", "404", "409", "413", "415", "422", "500", "503"},
+        ("/v1/commands/{id}/retry", "post"): {"200", "400", "404", "409", "500", "503"},
+        ("/v1/commands/{id}/replay", "post"): {"200", "400", "404", "409", "500", "503"},
+        ("/v1/stats", "get"): {"200", "422", "500", "503"},
         ("/v1/health", "get"): {"200", "503"},
     }
 
@@ -78,11 +84,28 @@ def test_limits_and_the_idempotency_key_are_described(spec):
     fields = spec["components"]["schemas"]["SpecDocument"]["properties"]
 
     assert [(p["name"], p["in"], p["required"]) for p in enqueue["parameters"]] == [
-        ("Idempotency-Key", "header", False)
+        ("Idempotency-Key", "header", False),
+        ("Traceparent", "header", False),
     ]
     assert fields["retries"]["anyOf"][0] == {"type": "integer", "minimum": 0, "maximum": 1000}
     assert spec["components"]["schemas"]["SpecDocument"]["additionalProperties"] is False
     assert spec["components"]["schemas"]["Constant"]["properties"]["delay"]["type"] == "number"
+
+
+def test_the_parameters_of_a_listing_are_described_with_their_limits(spec):
+    parameters = {parameter["name"]: parameter for parameter in operations(spec)["find_commands"]["parameters"]}
+
+    assert set(parameters) == set(FindParameters.model_fields)
+    assert all(p["in"] == "query" and p["required"] is False and p["description"] for p in parameters.values())
+    assert parameters["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
+    assert parameters["state"]["schema"]["items"] == {"$ref": "#/components/schemas/State"}
+    assert parameters["parent_id"]["schema"] == {"type": "string", "format": "uuid"}
+    assert parameters["created_after"]["schema"] == {"type": "string", "format": "date-time"}
+    assert spec["components"]["schemas"]["Order"]["enum"] == ["created_at", "ready_at", "finished_at", "priority"]
+
+
+def test_a_reason_to_cancel_may_be_left_out(spec):
+    assert operations(spec)["cancel_command"]["requestBody"].get("required", False) is False
 
 
 def test_the_examples_of_requests_are_accepted(client, spec):

@@ -46,6 +46,18 @@ def test_a_waiting_command_is_told_in_full(client):
         "timeout_seconds": 30.0,
         "backoff": None,
         "dead_letter": True,
+        "deadline_seconds": None,
+        "start_within_seconds": None,
+        "period_seconds": None,
+        "metadata": {},
+        "sequence": [],
+        "traceparent": None,
+        "progress": None,
+        "ending": None,
+        "recovery": None,
+        "join_id": None,
+        "awaits": 0,
+        "children": [],
     }
     assert [event["event"] for event in document["history"]] == ["created"]
     assert (document["started_at"], document["finished_at"]) == (None, None)
@@ -74,8 +86,10 @@ def test_a_command_that_failed_for_good_tells_why_and_all_that_happened(client, 
     assert "raise RuntimeError" in document["error"]["traceback"]
     assert document["finished_at"] >= document["started_at"]
     history = document["history"]
-    assert [event["attempt"] for event in history] == [0, 1, 1, 2, 2]
-    assert [event["event"] for event in history][::2] == ["created", history[2]["event"], "dead_letter"]
+    assert [event["attempt"] for event in history] == [0, 1, 1, 2, 2, 2]
+    assert [event["event"] for event in history] == [
+        *("created", "started", "failed", "started", "failed", "recovered")
+    ]
     assert history[2]["error"]["message"] == "attempt 1 failed on purpose"
     assert all(history[place]["duration_seconds"] >= 0 for place in (2, 4))
     assert [event["at"] for event in history] == sorted(event["at"] for event in history)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from urllib.parse import parse_qs
 
 import pytest
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
@@ -20,10 +21,16 @@ class LambdaContext:
 def invoke(shop):
     resolver = build_api(shop.app, APIGatewayHttpResolver(enable_validation=True))
 
-    def call(method, path, body=None, *, is_base64=False, headers=None):
-        return resolver(event(method, path, body, is_base64=is_base64, headers=headers), LambdaContext())
+    def call(method, path, body=None, *, query="", is_base64=False, headers=None):
+        made = event(method, path, body, is_base64=is_base64, headers=headers)
+        return resolver(made | {"rawQueryString": query, "queryStringParameters": flat(query)}, LambdaContext())
 
     return call
+
+
+def flat(query):
+    """What API Gateway makes of a query, besides handing it over as it is: values of one name joined with commas."""
+    return {name: ",".join(values) for name, values in parse_qs(query).items()}
 
 
 def event(method, path, body, *, is_base64, headers):
@@ -127,3 +134,30 @@ def test_health_and_the_description_are_served(invoke, shop):
 
     assert json.loads(health["body"])["database"] == shop.app.database.dialect
     assert "swagger-ui" in docs["body"]
+
+
+def test_commands_are_listed_cancelled_and_retried(invoke):
+    tagged = json.dumps({"name": "anything", "tags": ["a,b", "c"]})
+    created = [invoke("POST", "/v1/commands", tagged)["headers"]["Location"] for _ in range(3)]
+
+    assert json.loads(invoke("POST", f"{created[0]}/cancel")["body"])["state"] == "cancelled"
+    reason = json.dumps({"reason": "a slip"})
+    assert json.loads(invoke("POST", f"{created[1]}/cancel", reason)["body"])["error"]["message"] == "a slip"
+    assert json.loads(invoke("POST", f"{created[1]}/retry")["body"])["state"] == "pending"
+    query = "tag=a%2Cb&tag=c&state=pending&state=cancelled&limit=2"
+    page = json.loads(invoke("GET", "/v1/commands", query=query)["body"])
+    rest = json.loads(invoke("GET", "/v1/commands", query=f"{query}&cursor={page['next_cursor']}")["body"])
+    assert len(page["commands"] + rest["commands"]) == 3
+    assert json.loads(invoke("GET", "/v1/stats")["body"])["states"]["cancelled"] == 1
+
+
+@pytest.mark.parametrize("query", ["state=done", "tag=", "limit=1&limit=2", "stat=failed", "cursor=%FF"])
+def test_a_refused_filter_is_answered_with_a_problem(invoke, query):
+    assert_problem(invoke("GET", "/v1/commands", query=query), 422)
+
+
+def test_what_is_not_allowed_is_answered_with_a_problem(invoke):
+    location = invoke("POST", "/v1/commands", json.dumps({"name": "anything"}))["headers"]["Location"]
+
+    assert_problem(invoke("POST", f"{location}/replay"), 409)
+    assert_problem(invoke("POST", f"{location}/cancel", "{"), 400)

@@ -56,7 +56,17 @@ UNFIT = {
     "delay that is no number": (b'{"name": "anything", "delay_seconds": NaN}', ["delay_seconds"]),
     "delay as text": (body(delay_seconds="1"), ["delay_seconds"]),
     "delay as a boolean": (body(delay_seconds=True), ["delay_seconds"]),
-    "no timeout": (body(timeout_seconds=0), ["timeout_seconds"]),
+    "negative timeout": (body(timeout_seconds=-1), ["timeout_seconds"]),
+    "a period of zero": (body(period_seconds=0), ["period_seconds"]),
+    "negative deadline": (body(deadline_seconds=-1), ["deadline_seconds"]),
+    "a deadline below the clock": (body(deadline_seconds=1e-9), ["deadline_seconds"]),
+    "endless time to start": (body(start_within_seconds=1e12), ["start_within_seconds"]),
+    "a moment without an offset": (body(run_at="2026-01-31T12:00:00"), ["run_at"]),
+    "a moment as a number": (body(run_at=1795407700), ["run_at"]),
+    "a day that is none": (body(deadline_at="2026-02-31T12:00:00Z"), ["deadline_at"]),
+    "metadata that is a list": (body(metadata=[1]), ["metadata"]),
+    "a sequence with a bad name": (body(sequence=["no name"]), ["sequence[0]"]),
+    "a malformed trace context": (body(traceparent="00-1-2-3"), ["traceparent"]),
     "a timeout below the clock": (body(timeout_seconds=1e-9), ["timeout_seconds"]),
     "negative retries": (body(retries=-1), ["retries"]),
     "too many retries": (body(retries=1001), ["retries"]),
@@ -193,7 +203,11 @@ def test_an_unknown_path_is_answered_with_404(lasting_client, assert_problem, me
 @pytest.mark.parametrize(
     ("path", "allowed"),
     [
-        ("/v1/commands", "OPTIONS, POST"),
+        ("/v1/commands", "GET, HEAD, OPTIONS, POST"),
+        ("/v1/commands/019a2063-fc05-72e4-9bc1-56922de41a35/cancel", "OPTIONS, POST"),
+        ("/v1/commands/019a2063-fc05-72e4-9bc1-56922de41a35/retry", "OPTIONS, POST"),
+        ("/v1/commands/019a2063-fc05-72e4-9bc1-56922de41a35/replay", "OPTIONS, POST"),
+        ("/v1/stats", "GET, HEAD, OPTIONS"),
         ("/v1/commands/019a2063-fc05-72e4-9bc1-56922de41a35", "GET, HEAD, OPTIONS"),
         ("/v1/health", "GET, HEAD, OPTIONS"),
         ("/docs", "GET, HEAD, OPTIONS"),
@@ -210,7 +224,7 @@ def test_a_wrong_method_is_answered_with_405_and_the_right_ones(lasting_client, 
 def test_options_tells_the_methods_of_a_path(lasting_client):
     response = lasting_client.options("/v1/commands")
 
-    assert (response.status_code, response.headers["allow"], response.content) == (204, "OPTIONS, POST", b"")
+    assert (response.status_code, response.headers["allow"], response.content) == (204, "GET, HEAD, OPTIONS, POST", b"")
 
 
 def test_an_error_that_nobody_foresaw_is_logged_and_kept_inside(lasting_client, lasting_shop, assert_problem, caplog):

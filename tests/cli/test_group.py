@@ -8,7 +8,7 @@ import durex_core
 
 
 def test_the_help_of_every_command_names_the_options_that_all_have(durex_here):
-    commands = ["dev", "worker", "migrate", "enqueue", "show"]
+    commands = ["dev", "worker", "migrate", "enqueue", "list", "show", "cancel", "retry", "replay", "stats"]
     overview = durex_here.run("--help")
     assert all(command in overview.stdout for command in commands)
     for command in commands:

@@ -12,24 +12,29 @@ from durex_core.model import Command, Enqueued
 
 
 @pytest.fixture
-def apps(database_url: str) -> Iterator[tuple[Durex, Durex]]:
-    """Two applications without commands on a fresh database; nothing else is shared, as in two processes."""
-    pair = Durex(database_url), Durex(database_url)
-    yield pair
-    for app in pair:
+def make_app(database_url: str) -> Iterator[Callable[..., Durex]]:
+    """Make applications without commands on one fresh database; nothing else is shared, as between processes."""
+    made: list[Durex] = []
+
+    def make(**options: Any) -> Durex:
+        made.append(Durex(database_url, **options))
+        return made[-1]
+
+    yield make
+    for app in made:
         app.close()
 
 
 @pytest.fixture
-def app(apps: tuple[Durex, Durex]) -> Durex:
+def app(make_app: Callable[..., Durex]) -> Durex:
     """An application without commands on a fresh database."""
-    return apps[0]
+    return make_app()
 
 
 @pytest.fixture
-def other(apps: tuple[Durex, Durex]) -> Durex:
+def other(make_app: Callable[..., Durex]) -> Durex:
     """Another application on the same database."""
-    return apps[1]
+    return make_app()
 
 
 @pytest.fixture
@@ -63,5 +68,17 @@ def finished(app: Durex) -> Callable[..., Command]:
     def wait(enqueued: Enqueued, timeout_seconds: float = PATIENCE_SECONDS) -> Command:
         wait_until(lambda: app.get(enqueued.id).state.is_terminal, timeout_seconds)
         return app.get(enqueued.id)
+
+    return wait
+
+
+@pytest.fixture
+def ended(app: Durex, stage: Stage) -> Callable[..., list[Command]]:
+    """Wait until so many commands of a name are finished, and return them as they ended."""
+
+    def wait(name: str, count: int = 1) -> list[Command]:
+        wait_until(lambda: len(stage.finished(name)) >= count)
+        assert len(stage.finished(name)) == count
+        return [app.get(command_id) for command_id in stage.finished(name)]
 
     return wait

@@ -5,12 +5,13 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from factories import LEASE, claimed_command
+from factories import LEASE, claimed_command, error_info
 from staging import wait_until
 
 from durex_core.execution.runner import Runner
 from durex_core.execution.threads import Threads
 from durex_core.execution.writer import Writer
+from durex_core.rules.lifecycle import Failed
 from durex_core.store import commands
 
 
@@ -108,13 +109,14 @@ def test_a_timer_that_fires_when_its_attempt_has_just_ended_gives_up_no_thread(a
     runner = Runner(app.registry, writer, concurrency=1, on_settled=lambda *_: None, random=Random(1))
     runner.start(claimed_command(name="wait", queue="wait"))
     (running,) = runner.running
-    assert running.end()
+    turn, turns = running.turn, runner._turns
+    assert turn.end()
 
-    runner._loop.call_soon_threadsafe(runner._time_out, running, timedelta(seconds=1))
-    runner._loop.call_soon_threadsafe(release.set)
+    turns.loop.call(turns.stop, turn, Failed(error_info(), how="timed_out"))
+    turns.loop.call(release.set)
     assert release.wait(5)
-    wait_until(lambda: running.task.is_over)
-    assert (runner.stuck, runner._threads._started) == (0, 1)
+    wait_until(lambda: turn.task.is_over)
+    assert (runner.stuck, turns._threads._started) == (0, 1)
     runner.close()
     writer.close()
 
@@ -141,7 +143,7 @@ def test_an_attempt_that_times_out_and_returns_later_is_settled_once(app, databa
     writer.close()
     runner.close()
 
-    assert [(settlement.command.id, settlement.outcome, held) for settlement, held in settled] == [
+    assert [(settlement.command.id, settlement.outcome, written.held) for settlement, written in settled] == [
         (enqueued.id, "timed_out", True)
     ]
 

@@ -63,7 +63,7 @@ def test_what_gathers_during_a_commit_shares_the_next_one(writer, claimed, stage
         held = [held_up(writer, stage, completed(first))]
         held += [writer.settle(completed(command)) for command in rest]
 
-    assert all(one.result(SOON) for one in held)
+    assert all(one.result(SOON).held for one in held)
     # All rows of one statement bear its moment.
     finished_at = stage.run("SELECT finished_at FROM finished_commands WHERE id <> %s", str(first.id))
     assert len(finished_at) == 49
@@ -80,7 +80,7 @@ def test_every_kind_of_write_shares_the_commit(writer, claimed, database, stage)
         held.append(writer.extend(running))
         held.append(writer.settle(completed(parent, children=(child,))))
 
-    assert all(one.result(SOON) for one in held)
+    assert all(one.result(SOON).held for one in held)
     states = {command.id: command.state for command in read(database, [done, failing, running, parent, child])}
     assert list(states.values()) == ["completed", "pending", "started", "completed", "pending"]
 
@@ -109,7 +109,7 @@ def test_writes_that_are_refused_fail_their_callers_and_none_of_their_neighbours
         held_up(writer, stage, completed(first))
         held = {command.id: writer.settle(outcome(command, bad)) for command in rest}
 
-    assert all(held[command.id].result(SOON) for command in good)
+    assert all(held[command.id].result(SOON).held for command in good)
     assert all(held[command.id].exception(SOON) is not None for command in bad.values())
     assert {command.state for command in read(database, good)} == {State.COMPLETED}
     assert {command.state for command in read(database, bad.values())} == {State.STARTED}
@@ -125,7 +125,7 @@ def test_a_lost_lease_is_an_answer_and_not_an_error(writer, claimed, database, s
     stage.run("UPDATE commands SET lease_number = 9 WHERE id = %s", str(gone.id))
 
     answers = [writer.settle(completed(gone)), writer.settle(completed(kept)), writer.extend(gone)]
-    assert [one.result(SOON) for one in answers] == [False, True, False]
+    assert [one.result(SOON).held for one in answers] == [False, True, False]
     assert read(database, [gone])[0].state is State.STARTED
 
 
@@ -133,8 +133,8 @@ def test_a_lease_that_ran_out_is_lost_even_if_nobody_took_it(writer, claimed, st
     (late,) = claimed(1)
     stage.expire_lease(late.id)
 
-    assert not writer.extend(late).result(SOON)
-    assert not writer.settle(completed(late)).result(SOON)
+    assert not writer.extend(late).result(SOON).held
+    assert not writer.settle(completed(late)).result(SOON).held
 
 
 def test_an_attempt_and_its_successor_in_one_commit_are_told_apart(writer, claimed, database, stage):
@@ -153,7 +153,7 @@ def test_an_attempt_and_its_successor_in_one_commit_are_told_apart(writer, claim
             writer.settle(completed(new, result="new", children=(children[1],))),
         ]
 
-    assert [one.result(SOON) for one in answers] == [False, True, False, True]
+    assert [one.result(SOON).held for one in answers] == [False, True, False, True]
     assert read(database, [new])[0].result == "new"
     assert stage.run("SELECT count(*) FROM commands") == [(1,)]
 
@@ -162,7 +162,7 @@ def test_an_extended_lease_lasts_from_now(database, claimed):
     writer = Writer(database, lease=timedelta(hours=1))
     (command,) = claimed(1, lease=timedelta(seconds=5))
 
-    assert writer.extend(command).result(SOON)
+    assert writer.extend(command).result(SOON).held
     writer.close()
     extended = read(database, [command])[0].lease_expires_at
     assert timedelta(minutes=59) < extended - command.lease_expires_at < timedelta(minutes=61)
@@ -179,7 +179,7 @@ def test_close_writes_what_is_left(database, claimed, stage):
     closing.join(SOON)
 
     assert not closing.is_alive()
-    assert all(one.done() and one.result() for one in held)
+    assert all(one.done() and one.result().held for one in held)
     assert stage.count("finished_commands") == 20
 
 
@@ -192,7 +192,7 @@ def test_sessions_that_the_server_ends_lose_nothing(writer, claimed, stage):
         answers = [one.result(SOON) for one in held]
 
     assert ended > 0
-    # False is the answer to a write that was repeated because the first answer got lost.
+    # A write that was repeated because its first answer got lost is answered as lost: what counts is the rows.
     assert len(answers) == 300
     assert stage.count("finished_commands") == 300
     assert stage.count("commands") == 0
@@ -207,7 +207,7 @@ def test_a_session_that_ends_while_its_write_waits_is_replaced(writer, claimed, 
         assert stage.end_sessions() >= 1
         wait_until(stage.has_waiters)
 
-    assert all(one.result(SOON) for one in held)
+    assert all(one.result(SOON).held for one in held)
     assert stage.count("finished_commands") == 3
 
 

@@ -31,7 +31,7 @@ def get_command(command_id: str) -> Any:
 
 def test_an_order_goes_from_post_to_get(function, make_queue):
     wakes, dead = make_queue(), make_queue()
-    urls = json.dumps({"process_order": wakes.url, "charge": make_queue().url})
+    urls = json.dumps({"process_order": wakes.url, "stock": make_queue().url})
     enqueue = function("enqueue", DUREX_WAKE_URLS=urls)
     api = function("api", DUREX_WAKE_URLS=urls)
     worker = function(
@@ -69,6 +69,16 @@ def test_the_api_tells_of_its_health_and_of_what_it_does_not_know(function):
     assert as_json(healthy.body) == {"status": "healthy", "database": "postgres", "schema_version": 1}
     assert unknown.body["statusCode"] == 404
     assert as_json(unknown.body)["type"] == "urn:durex:problem:command-not-found"
+
+
+def test_the_api_lists_counts_and_changes_commands(function):
+    api = function("api")
+
+    assert as_json(api.invoke(event("find_commands")).body) == {"commands": [], "next_cursor": None}
+    assert as_json(api.invoke(event("stats")).body)["finished_within_seconds"] == 3600.0
+    for name in ("cancel_command", "retry_command"):
+        answer = api.invoke(event(name)).body
+        assert (answer["statusCode"], as_json(answer)["type"]) == (404, "urn:durex:problem:command-not-found")
 
 
 def test_the_tick_wakes_the_queues_that_have_work(function, postgres_url, make_queue):

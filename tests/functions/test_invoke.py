@@ -42,7 +42,7 @@ def test_every_event_runs_without_aws(durex):
         "health": ("api", lambda answer: answer["statusCode"] == 200),
         "wake": ("worker", lambda answer: answer == {"batchItemFailures": []}),
         "wake_malformed": ("worker", lambda answer: answer == {"batchItemFailures": []}),
-        "tick": ("tick", lambda answer: answer["woken"] == ["charge"]),
+        "tick": ("tick", lambda answer: answer["woken"] == ["stock"]),
     }
     assert set(expected) == {path.stem for path in (ROOT / "events").glob("*.json")}
 

@@ -6,9 +6,13 @@ from datetime import timedelta
 import pytest
 from factories import claimed_command, new_command
 
+from durex_core.execution.writer import Written
 from durex_core.model import State
 from durex_core.rules.lifecycle import Settlement
 from durex_core.serverless.ledger import Ledger
+
+HELD = Written(held=True)
+LOST = Written(held=False)
 
 
 @pytest.fixture
@@ -28,8 +32,8 @@ def test_nothing_begun_is_done(ledger):
 
 def test_news_gather_until_they_are_taken(ledger):
     ledger.opened(3)
-    ledger.settled(settlement("a"), held=True)
-    ledger.settled(settlement("b", "a", delay=0.2), held=True)
+    ledger.settled(settlement("a"), HELD)
+    ledger.settled(settlement("b", "a", delay=0.2), HELD)
 
     assert ledger.news(0) == ({("a", 0), ("a", 1), ("b", 1)}, False)
     assert ledger.news(0) == (set(), False)
@@ -37,14 +41,14 @@ def test_news_gather_until_they_are_taken(ledger):
 
 def test_the_last_settlement_ends_it(ledger):
     ledger.opened(1)
-    ledger.settled(settlement("a"), held=True)
+    ledger.settled(settlement("a"), HELD)
 
     assert ledger.news(60) == ({("a", 0)}, True)
     assert ledger.news(60) == (set(), True)
 
 
 def test_settlements_may_come_before_their_attempts_are_counted(ledger):
-    ledger.settled(settlement("a"), held=True)
+    ledger.settled(settlement("a"), HELD)
     ledger.opened(1)
 
     assert ledger.news(60) == ({("a", 0)}, True)
@@ -52,17 +56,39 @@ def test_settlements_may_come_before_their_attempts_are_counted(ledger):
 
 def test_what_was_not_stored_wakes_nobody_and_is_lost(ledger):
     ledger.opened(1)
-    ledger.settled(settlement("a"), held=False)
+    ledger.settled(settlement("a"), LOST)
 
     assert (ledger.news(0), ledger.lost) == ((set(), True), 1)
     ledger.begin()
     assert ledger.lost == 0
 
 
+def test_queues_in_which_a_join_became_ready_are_woken_too(ledger):
+    ledger.opened(1)
+    ledger.settled(settlement("a"), Written(held=True, woken=("b", "c")))
+
+    assert ledger.news(0) == ({("a", 0), ("b", 0), ("c", 0)}, True)
+
+
+def test_what_waits_for_others_is_woken_by_them_alone(ledger):
+    waiting = new_command(queue="later", awaits=1)
+    ledger.opened(1)
+    ledger.settled(Settlement(claimed_command(), State.COMPLETED, "completed", children=(waiting,)), HELD)
+
+    assert ledger.news(0) == (set(), True)
+
+
+def test_the_end_of_a_join_that_a_neighbour_wrote_is_told_though_the_own_lease_was_lost(ledger):
+    ledger.opened(1)
+    ledger.settled(settlement("a"), Written(held=False, woken=("b",)))
+
+    assert (ledger.news(0), ledger.lost) == (({("b", 0)}, True), 1)
+
+
 def test_news_are_waited_for(ledger):
     ledger.opened(1)
     with ThreadPoolExecutor() as pool:
         news = pool.submit(ledger.news, 60)
-        ledger.settled(settlement("a"), held=True)
+        ledger.settled(settlement("a"), HELD)
 
         assert news.result(10) == ({("a", 0)}, True)

@@ -4,7 +4,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -12,15 +14,16 @@ from databases import run_on
 from factories import new_command
 from psycopg import sql
 
-from durex_core.model import Retention, RetentionPolicy
+from durex_core import Durex
+from durex_core.model import Command, ErrorInfo, Extras, Retention, RetentionPolicy, State
 from durex_core.operations import schema
 from durex_core.passes.dispatch import dispatch
 from durex_core.passes.prune import prune
 from durex_core.passes.rescue import rescue
-from durex_core.rules.lifecycle import Returned, decide
+from durex_core.rules.lifecycle import Failed, Repeated, Returned, decide
 from durex_core.serverless.migrate import migrate
 from durex_core.store import commands, finished, partitions
-from durex_core.store.database import Database, open_database
+from durex_core.store.database import Connection, Database, open_database
 
 DUTIES = ("worker", "enqueue", "api", "tick")
 POLICY = RetentionPolicy()
@@ -36,7 +39,7 @@ def opened(url: str) -> Iterator[Database]:
         database.close()
 
 
-def enqueue(url: str, **options: str) -> None:
+def enqueue(url: str, **options: Any) -> None:
     with opened(url) as database:
         database.transact(lambda connection: commands.enqueue(connection, [new_command(**options)]))
 
@@ -62,10 +65,64 @@ def test_a_worker_may_do_its_work(roles):
     enqueue(roles.of("worker"))
 
     with opened(roles.of("worker")) as database, database.transaction() as connection:
-        (claimed,) = commands.claim(connection, ["parcels"], limit=1, lease=LEASE, worker="w")
-        children = (new_command(),)
-        settlement = decide(claimed, Returned("done", children), 0)
-        assert commands.settle(connection, [settlement]) == {claimed.id}
+        claimed = claim(connection)
+        children = (new_command(idempotency_key="once"),)
+        assert commands.note(connection, [(claimed, "half", [])]) == {commands.fence(claimed)}
+        assert commands.settle(connection, [decide(claimed, Returned("done", children), 0)]).held
+        again = claim(connection)
+        assert commands.settle(connection, [decide(again, Repeated(delay=timedelta(0)), 0)]).held
+        assert commands.settle(connection, [decide(claim(connection), Failed(ErrorInfo("E", "e")), 0)]).held
+
+
+@pytest.mark.parametrize("duty", ["worker", "api"])
+def test_whoever_ends_a_command_may_tell_the_one_that_waits(roles, duty):
+    parent = new_command(queue="parent", awaits=2)
+    children = [new_command(join_id=parent.id, extras=Extras(join_position=position)) for position in range(2)]
+    with opened(roles.of("enqueue")) as database:
+        database.transact(lambda connection: commands.enqueue(connection, [parent, *children]))
+
+    with opened(roles.of(duty)) as database, database.transaction() as connection:
+        woken = commands.cancel(connection, [child.id for child in children], "not wanted")[1]
+        assert woken == ["parent"]
+        assert len(commands.get(connection, parent.id).children) == 2
+
+
+def test_the_api_may_do_its_work(roles):
+    for name in ("first", "second", "third"):
+        enqueue(roles.of("worker"), name=name, tags=("a",))
+
+    app = Durex(roles.of("api"))
+    try:
+        found = {command.name: command.id for command in app.find(tag="a")}
+        first, second, third = found["first"], found["second"], found["third"]
+        assert app.cancel(first).state is State.CANCELLED
+        assert app.retry(first).state is State.PENDING
+        assert set(app.cancel_many(tag="a", name="first")) == {first}
+        die(roles, second, third)
+        assert app.replay(second).state is State.PENDING
+        assert [command.id for command in app.dead_letters()] == [third]
+        assert app.purge_dead_letters(timedelta(0)) == 1
+        enqueue(roles.of("worker"), name="later", delay=LEASE)
+        (later,) = app.find(name="later")
+        assert app.retry(later.id).state is State.PENDING
+        assert app.stats().ready == 2
+    finally:
+        app.close()
+
+
+def die(roles, *command_ids: UUID) -> None:
+    """Let a worker fail commands for good."""
+    with opened(roles.of("worker")) as database, database.transaction() as connection:
+        claimed = commands.claim(connection, ["second", "third"], limit=9, lease=LEASE, worker="w")
+        assert {command.id for command in claimed} == set(command_ids)
+        settled = [decide(command, Failed(ErrorInfo("E", "e")), 0) for command in claimed]
+        assert len(commands.settle(connection, settled).held) == len(claimed)
+
+
+def claim(connection: Connection) -> Command:
+    """Claim the one command that is ready."""
+    (claimed,) = commands.claim(connection, ["parcels"], limit=1, lease=LEASE, worker="w")
+    return claimed
 
 
 def test_a_tick_may_do_its_work(roles):
@@ -75,7 +132,8 @@ def test_a_tick_may_do_its_work(roles):
         assert (rescue(database), dispatch(database, queues=["parcels"])) == ([], [])
         with database.autocommit() as connection:
             assert list(commands.due_by_queue(connection, ["parcels"], horizon=LEASE)) == ["parcels"]
-        assert prune(database, POLICY).keys == 0
+        pruned = prune(database, POLICY)
+        assert (pruned.keys, pruned.joined) == (0, 0)
         with database.transaction() as connection:
             year = connection.raw.execute("SELECT now() + '1 year' AS moment").fetchone()["moment"]
             assert partitions.keep_up(connection, POLICY, now=year) > 2
@@ -91,10 +149,15 @@ FORBIDDEN = {
     "DELETE FROM durex.migrations": DUTIES,
     "INSERT INTO durex.migrations (version, name, checksum) VALUES (99, 'x', 'x')": DUTIES,
     "DROP TABLE durex.finished_commands CASCADE": ("worker", "enqueue", "api"),
-    "DELETE FROM durex.finished_commands": ("worker", "enqueue", "api"),
+    "DELETE FROM durex.finished_commands": ("worker", "enqueue"),
     "UPDATE durex.finished_commands SET result = NULL": ("worker", "enqueue", "api"),
-    "DELETE FROM durex.commands": ("enqueue", "api", "tick"),
-    "UPDATE durex.commands SET state = 'paused'": ("enqueue", "api"),
+    "DELETE FROM durex.commands": ("enqueue", "tick"),
+    "UPDATE durex.commands SET state = 'paused'": ("enqueue",),
+    "SELECT FROM durex.joined": ("enqueue",),
+    "UPDATE durex.joined SET result = NULL": DUTIES,
+    "INSERT INTO durex.joined (command_id, position, child_id, name, state)"
+    " VALUES (gen_random_uuid(), 0, gen_random_uuid(), 'n', 'completed')": ("enqueue", "tick"),
+    "DELETE FROM durex.joined": ("enqueue",),
     "SELECT FROM durex.keys": ("api",),
     "DELETE FROM durex.keys": ("worker", "enqueue", "api"),
     "INSERT INTO durex.keys (scope, key, command_id, expires_at) VALUES ('s', 'k', gen_random_uuid(), now())": (
@@ -102,7 +165,7 @@ FORBIDDEN = {
         "tick",
     ),
     "INSERT INTO durex.commands (id, name, queue, state, priority, ready_at, retries, created_at, dead_letter)"
-    " VALUES (gen_random_uuid(), 'n', 'n', 'pending', 0, now(), 0, now(), true)": ("api", "tick"),
+    " VALUES (gen_random_uuid(), 'n', 'n', 'pending', 0, now(), 0, now(), true)": ("tick",),
     "CREATE ROLE another": DUTIES,
 }
 
@@ -128,12 +191,12 @@ def test_the_server_bounds_what_a_role_may_take(roles, duty):
 
 
 def test_grants_can_be_repeated_and_take_back_what_is_not_on_the_list(roles):
-    roles.run(sql.SQL("GRANT DELETE ON durex.commands TO {}").format(sql.Identifier(roles.names["api"])))
+    roles.run(sql.SQL("GRANT DELETE ON durex.keys TO {}").format(sql.Identifier(roles.names["api"])))
     roles.run(sql.SQL("GRANT CREATE ON SCHEMA durex TO {}").format(sql.Identifier(roles.names["api"])))
     roles.grant()
     roles.grant()
 
-    for statement in ("DELETE FROM durex.commands", "CREATE TABLE durex.mine (id int)"):
+    for statement in ("DELETE FROM durex.keys", "CREATE TABLE durex.mine (id int)"):
         with (
             psycopg.connect(roles.of("api")) as connection,
             pytest.raises(psycopg.errors.InsufficientPrivilege),

@@ -7,6 +7,7 @@ import pytest
 
 from durex_core.errors import DatabaseUnavailable
 from durex_core.model import RetentionPolicy, State
+from durex_core.observer import Observer
 from durex_core.serverless import tick as module
 from durex_core.serverless.tick import tick
 from durex_core.store.database import open_database
@@ -34,7 +35,7 @@ def once(app):
 
 
 def test_an_idle_deployment_wakes_nobody(once):
-    assert once() == ({"rescued": 0, "promoted": 0, "woken": [], "pruned": 0}, {})
+    assert once() == ({"rescued": 0, "begun": 0, "promoted": 0, "woken": [], "pruned": 0}, {})
 
 
 def test_a_vanished_workers_commands_are_taken_back_and_their_queue_is_woken(once, app, stage):
@@ -64,6 +65,46 @@ def test_what_is_due_after_the_next_tick_is_left_to_it(once):
     errands.greet.enqueue("ada", delay=timedelta(minutes=2))
 
     assert once()[1] == {}
+
+
+@pytest.fixture
+def patrolled(app):
+    """The errands with a permanent command among them."""
+    app.command("patrol", permanent=True, queue=errands.PARCELS)(lambda: None)
+    yield app
+    app.unregister("patrol")
+
+
+def test_a_permanent_command_is_begun_once_and_again_when_it_has_ended(once, patrolled, stage):
+    said, due = once()
+    assert (said["begun"], due) == (1, {errands.PARCELS: timedelta(0)})
+    assert once()[0]["begun"] == 0
+
+    ((command_id,),) = stage.run("SELECT id FROM commands WHERE name = 'patrol'")
+    patrolled.cancel(command_id)
+    assert once()[0]["begun"] == 1
+
+
+def test_whoever_observes_hears_of_a_permanent_command(patrolled):
+    heard = []
+
+    class Ear(Observer):
+        def enqueued(self, commands):
+            heard.extend(command.name for command in commands)
+
+    tick(patrolled.database, patrolled.registry, Heard(), RetentionPolicy(), Ear())
+
+    assert heard == ["patrol"]
+
+
+def test_a_permanent_command_that_cannot_be_stored_keeps_nothing_else_from_being_done(once, patrolled, stage):
+    id_ = patrolled.enqueue("greet", "ada").id
+    stage.start_elsewhere(id_, lease_seconds=-1)
+
+    with stage.refusing("patrol"):
+        said, _ = once()
+
+    assert (said["rescued"], said["begun"]) == (1, 0)
 
 
 def test_old_keys_are_pruned(once, stage):

@@ -74,7 +74,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path):
 
 def test_the_application_tells_its_own_manifest(example: Manifest):
     assert example.app == "functions.commands:app"
-    assert {"process_order", "charge", "ship", "always_fails"} <= {queue.name for queue in example.queues}
+    assert {"process_order", "stock", "charge", "ship", "always_fails"} == {queue.name for queue in example.queues}
 
 
 def test_an_application_that_does_not_load_is_refused_with_its_own_words(monkeypatch: pytest.MonkeyPatch):

@@ -5,6 +5,7 @@ import re
 
 from aws_cdk.assertions import Template
 
+from durex_core.telemetry.emf import METRICS
 from infra.bundling import migrations_hash
 from infra.manifest import Manifest
 from infra.plan import identifier
@@ -233,6 +234,7 @@ class TestEnvironment:
         for function in product.functions.values():
             told = function["Environment"]["Variables"]
             assert told["DUREX_APP"] == example.app
+            assert told["DUREX_METRICS_NAMESPACE"] == "durex-production"
             assert told["POWERTOOLS_METRICS_NAMESPACE"] == "durex"
             assert told["AWS_USE_DUALSTACK_ENDPOINT"] == "true"
             assert "AWS_ENDPOINT_URL" not in told
@@ -483,9 +485,7 @@ class TestWatching:
             assert ":" in alarm["AlarmDescription"] or "." in alarm["AlarmDescription"]
 
     def test_the_dashboard_shows_each_queue(self, product, example: Manifest):
-        parts = product.one("AWS::CloudWatch::Dashboard")["DashboardBody"]["Fn::Join"][1]
-        body = json.loads("".join(part if isinstance(part, str) else "reference" for part in parts))
-        widgets = {widget["properties"]["title"]: widget["properties"]["metrics"] for widget in body["widgets"]}
+        widgets = dashboard(product)
 
         for queue in example.queues:
             (age,) = widgets[f"{queue.name}: age of the oldest wake"]
@@ -500,6 +500,21 @@ class TestWatching:
         }
         assert {m[1] for m in widgets["API requests, 5xx"]} == {"Count", "5xx"}
 
+    def test_the_dashboard_shows_what_the_functions_report_of_each_queue(self, product, example: Manifest):
+        widgets = dashboard(product)
+
+        for queue in example.queues:
+            shown = [
+                *widgets[f"{queue.name}: commands"],
+                *widgets[f"{queue.name}: handler duration"],
+                *widgets[f"{queue.name}: waiting commands, age of the oldest"],
+            ]
+            assert {tuple(metric[2:4]) for metric in shown} == {("queue", queue.name)}
+            for function in product.functions.values():
+                namespace = function["Environment"]["Variables"]["DUREX_METRICS_NAMESPACE"]
+                assert {metric[0] for metric in shown} == {namespace}
+            assert {metric[1] for metric in shown} == {*METRICS}
+
 
 def test_the_outputs_are_these(product, example: Manifest):
     urls = {f"WakeQueueUrl{identifier(queue.name)}" for queue in example.queues}
@@ -509,6 +524,13 @@ def test_the_outputs_are_these(product, example: Manifest):
 
 def test_the_template_has_no_cycle(product):
     Template.from_json(product.template)  # it looks for one
+
+
+def dashboard(product) -> dict[str, list[list[object]]]:
+    """The metrics of each widget, by its title."""
+    parts = product.one("AWS::CloudWatch::Dashboard")["DashboardBody"]["Fn::Join"][1]
+    body = json.loads("".join(part if isinstance(part, str) else "reference" for part in parts))
+    return {widget["properties"]["title"]: widget["properties"]["metrics"] for widget in body["widgets"]}
 
 
 def wakes(product):

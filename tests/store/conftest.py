@@ -11,6 +11,7 @@ from shutil import copy
 
 import pytest
 from databases import fresh_postgres
+from racing import Stage
 from virtual_store import VirtualStore
 
 from durex_core.store.database import Database, open_database
@@ -37,3 +38,11 @@ def store(request: pytest.FixtureRequest) -> VirtualStore:
     store = VirtualStore(request.getfixturevalue(f"shared_{request.param}"))
     store.clear()
     return store
+
+
+@pytest.fixture
+def stage(postgres_url: str) -> Iterator[Stage]:
+    """A Postgres to stage a race on."""
+    stage = Stage(postgres_url)
+    yield stage
+    stage.close()

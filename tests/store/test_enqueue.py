@@ -1,23 +1,28 @@
 """What goes into the store comes out of it, all or none of it, in the order in which it was asked for."""
 
-from datetime import timedelta
+from dataclasses import fields
+from datetime import timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from factories import QUEUE, START, new_command
+from factories import QUEUE, START, compensation, new_command
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from strategies import json_values
-from virtual_store import VirtualStore
+from virtual_store import TABLES, VirtualStore
 
 from durex_core import strict_json
 from durex_core.backoff import Backoff, Constant, Exponential, Jittered, Linear, NoBackoff
 from durex_core.clock import utc_now
 from durex_core.errors import DatabaseError
-from durex_core.model import Command, NewCommand, State
+from durex_core.model import Command, Extras, NewCommand, State
 from durex_core.store import commands
+
+NOTHING: dict[str, list[Any]] = {table: [] for table in TABLES}
+
+LONG = st.timedeltas(timedelta(microseconds=1), timedelta(days=3660))
 
 BACKOFF: TypeAdapter[Backoff] = TypeAdapter(Backoff)
 BACKOFFS: list[Backoff] = [
@@ -81,6 +86,22 @@ def test_every_field_comes_back_as_it_went_in(store: VirtualStore):
         parent_id=uuid4(),
         unique_key="unique ' \" \\ key",
         idempotency_key="идемпотентность",
+        deadline_at=START + timedelta(days=3, microseconds=7),
+        join_id=uuid4(),
+        extras=Extras(
+            deadline=timedelta(days=3660, microseconds=-1),
+            start_within=timedelta(days=1, microseconds=1),
+            period=timedelta(microseconds=1),
+            metadata={"größe": [1, 2.5, None, {"a": {}}], "": "empty"},
+            sequence=("pack", "ship", "pack"),
+            traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            join_position=999,
+            allow_failures=True,
+        ),
+        compensations=(
+            compensation("charge", payload={"amount": 1.5}, delay=timedelta(seconds=1.5), tags=("undo",)),
+            compensation("größe", extras=Extras(metadata={"a": 1}), timeout=timedelta(seconds=2)),
+        ),
     )
 
     store.enqueue(new)
@@ -110,7 +131,88 @@ def test_every_field_comes_back_as_it_went_in(store: VirtualStore):
         created_at=START,
         ready_at=START + timedelta(hours=1, microseconds=1),
         started_at=None,
+        deadline_at=new.deadline_at,
+        expires_at=START + timedelta(days=1, hours=1, microseconds=2),
+        extras=new.extras,
+        join_id=new.join_id,
+        compensations=new.compensations,
     )
+
+
+def test_a_field_that_is_not_looked_at_here_does_not_exist():
+    """Whoever adds an option adds it to the test above, so that no database forgets it."""
+    assert {field.name for field in fields(NewCommand)} == {
+        *("id", "name", "queue", "payload", "delay", "run_at", "priority", "retries", "backoff", "timeout"),
+        *("deadline_at", "dead_letter", "tags", "correlation_id", "parent_id", "unique_key", "idempotency_key"),
+        *("extras", "join_id", "awaits", "compensations"),
+    }
+    assert {field.name for field in fields(Extras)} == {
+        *("deadline", "start_within", "period", "metadata", "sequence", "traceparent"),
+        *("join_position", "allow_failures"),
+    }
+
+
+def test_a_command_that_waits_comes_back_as_it_went_in(store: VirtualStore):
+    new = new_command(awaits=3, extras=Extras(allow_failures=True))
+
+    store.enqueue(new)
+
+    stored = store.get(new.id)
+    assert (stored.state, stored.awaits, stored.children) == (State.WAITING, 3, ())
+    assert stored.extras == new.extras
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    options=st.fixed_dictionaries(
+        {
+            "deadline": st.none() | LONG,
+            "start_within": st.none() | LONG,
+            "period": st.none() | LONG,
+            "metadata": st.dictionaries(st.text("abä:"), json_values(), max_size=3),
+            "sequence": st.lists(st.sampled_from(["a", "b"]), max_size=3).map(tuple),
+            "join_position": st.none() | st.integers(0, 1000),
+            "allow_failures": st.booleans(),
+        }
+    )
+)
+def test_any_extras_come_back_as_they_went_in(store: VirtualStore, options: dict[str, Any]):
+    assert store.get(store.add(extras=Extras(**options))).extras == Extras(**options)
+
+
+def test_a_moment_to_run_at_is_kept_to_the_microsecond(store: VirtualStore):
+    moment = START + timedelta(days=1, microseconds=1)
+
+    stored = store.get(store.add(run_at=moment))
+
+    assert (stored.state, stored.ready_at, stored.created_at) == (State.SCHEDULED, moment, START)
+    assert store.next_due() == timedelta(days=1, microseconds=1)
+
+
+def test_a_moment_to_run_at_may_be_in_any_zone(store: VirtualStore):
+    moment = START.astimezone(timezone(timedelta(hours=-8))) + timedelta(hours=1)
+
+    assert store.get(store.add(run_at=moment)).ready_at == START + timedelta(hours=1)
+
+
+def test_a_command_that_is_to_run_in_the_future_is_claimed_then_and_not_before(store: VirtualStore):
+    command_id = store.add(run_at=START + timedelta(hours=1))
+
+    store.advance(timedelta(hours=1) - timedelta(microseconds=1))
+    assert store.claim() == []
+
+    store.advance(timedelta(microseconds=1))
+    assert store.claim_one().id == command_id
+
+
+@pytest.mark.parametrize("ago", [timedelta(0), timedelta(microseconds=1), timedelta(days=10_000)])
+def test_a_command_that_was_to_run_in_the_past_is_ready_now(store: VirtualStore, ago: timedelta):
+    stored = store.get(store.add(run_at=START - ago))
+
+    assert stored.ready_at == START - ago
+    assert store.next_due() == -ago
+    assert store.due(horizon=timedelta(0)) == {QUEUE: timedelta(0)}
+    assert store.claim_one().attempt == 1
 
 
 def test_the_defaults_come_back_as_they_went_in(store: VirtualStore):
@@ -169,7 +271,7 @@ def test_answers_come_in_the_order_of_the_specs_whatever_their_keys(store: Virtu
 
 def test_nothing_is_stored_for_nothing(store: VirtualStore):
     assert store.enqueue() == []
-    assert store.rows() == {"commands": [], "finished_commands": [], "keys": []}
+    assert store.rows() == NOTHING
 
 
 def test_many_commands_are_stored_at_once(store: VirtualStore):
@@ -189,7 +291,7 @@ def test_all_or_none_of_a_batch_are_stored(store: VirtualStore, bad: dict[str, A
     with pytest.raises(DatabaseError, match="commands/enqueue"):
         store.enqueue(good[0], new_command(**bad), good[1])
 
-    assert store.rows() == {"commands": [], "finished_commands": [], "keys": []}
+    assert store.rows() == NOTHING
 
 
 def test_an_id_is_stored_once(store: VirtualStore):
@@ -213,7 +315,7 @@ def test_a_transaction_that_is_rolled_back_stores_nothing(store: VirtualStore):
     with pytest.raises(ChangedMyMind):
         store.database.transact(enqueue_and_fail)
 
-    assert store.rows() == {"commands": [], "finished_commands": [], "keys": []}
+    assert store.rows() == NOTHING
 
 
 def test_a_command_that_was_never_stored_is_not_found(store: VirtualStore):

@@ -3,13 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from factories import error_info, new_command
+from factories import START, error_info, new_command
 from virtual_store import VirtualStore, drop_partitions
 
-from durex_core.model import Retention, RetentionPolicy, State
+from durex_core.model import Extras, Retention, RetentionPolicy, State
 from durex_core.passes.prune import Pruned
 from durex_core.passes.prune import prune as prune_pass
-from durex_core.rules.lifecycle import Failed, Outcome, Returned, Settlement
+from durex_core.rules.lifecycle import Failed, Outcome, Repeated, Returned, Settlement
 from durex_core.store import finished
 
 DAY = timedelta(days=1)
@@ -61,6 +61,32 @@ def test_the_oldest_go_first_up_to_the_limit(store: VirtualStore, outcome: Outco
     assert [prune(store, retention, limit=2) for _ in range(3)] == [2, 1, 0]
 
 
+def test_each_run_of_a_command_that_repeats_is_dropped_when_its_own_time_is_over(store: VirtualStore):
+    attempt = store.start()
+    for _ in range(3):
+        assert store.settle(attempt, Repeated(delay=timedelta(hours=1)))
+        store.advance(timedelta(hours=1))
+        attempt = store.claim_one()
+    store.now = START + DAY + timedelta(hours=1)
+
+    assert prune(store, Retention.COMPLETED) == 2
+
+    assert [run.run for run in store.runs(attempt.id)] == [3, 4]
+
+
+def test_a_run_that_completed_is_dropped_without_the_one_that_failed_later(store: VirtualStore):
+    attempt = store.start()
+    store.settle(attempt, Repeated(delay=timedelta(0)))
+    store.settle(store.claim_one(), Failed(error_info()))
+    store.advance(DAY)
+
+    assert prune(store, Retention.COMPLETED) == 1
+
+    assert store.get(attempt.id).state is State.DEAD_LETTER
+    assert prune(store, Retention.ATTENTION) == 1
+    assert store.find(attempt.id) is None
+
+
 def test_live_commands_are_never_dropped(store: VirtualStore):
     store.enqueue(new_command(), new_command(delay=DAY))
     store.start()
@@ -85,6 +111,27 @@ def test_one_pass_drops_of_every_class_and_keys_too(store: VirtualStore):
     assert [prune_all(), prune_all(), prune_all()] == [(2, 0), (1, 0), (0, 0)]
     store.advance(14 * DAY)
     assert [prune_all(), prune_all(), prune_all()] == [(2, 1), (1, 0), (0, 0)]
+
+
+def test_what_is_remembered_for_commands_that_wait_no_longer_is_dropped(store: VirtualStore):
+    gone, waiting = (store.add(queue="parent", awaits=2) for _ in range(2))
+    for parent in (gone, waiting):
+        for position in range(2):
+            store.add(join_id=parent, extras=Extras(join_position=position), queue=f"{position}")
+    for attempt in store.claim("0"):
+        store.settle(attempt, Returned())
+    assert store.count("joined") == 2
+    store.cancel(gone)
+
+    def prune_all() -> int:
+        pruned: Pruned = prune_pass(store.database, RetentionPolicy(), limit=1, now=store.now)
+        return pruned.joined
+
+    assert [prune_all(), prune_all()] == [1, 0]
+    assert store.count("joined") == 1
+    for attempt in store.claim("1"):
+        store.settle(attempt, Returned())
+    assert len(store.claim_one("parent").children) == 2
 
 
 def prune(store: VirtualStore, retention: Retention, *, limit: int = 100) -> int:

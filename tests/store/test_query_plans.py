@@ -1,10 +1,13 @@
 """The plans of the statements that run all the time: by index, over as many rows as they return, whatever is stored.
 
-Checked with the statistics of a fresh database (there are none) and after ANALYZE, over 20,000 pending commands,
-5,000 future ones, 4,000 leases of which 3,000 ran out, and 20,000 finished ones.
+Checked with the statistics of a fresh database (there are none) and after ANALYZE, over 20,000 pending commands, 3,000
+more whose time is over, 5,000 future ones, 5,000 that wait for others, 1,000 that repeat, 4,000 leases of which 3,000
+ran out, and 20,000 finished ones.
 """
 
+import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,41 +22,38 @@ from virtual_store import query
 
 from durex_core.store import statements
 from durex_core.store.database import Connection, open_database
-from durex_core.store.sqlite import to_microseconds
+from durex_core.store.rows import to_microseconds
 
 LIMIT = 10
 QUEUES = '["q1", "q2"]'
 # What a statement may touch: its limit in each scan of each queue, and no more of the backlog than that.
 MOST_ROWS = 100
+# What a bitmap counts of the claims that were tried out and taken back before.
+ROLLED_BACK = 100
 
-COMMANDS = {  # kind: (number, state, moment it is ready, end of its lease), in seconds from now
-    "pending": (20_000, "pending", -3600, None),
-    "future": (5_000, "scheduled", 3600, None),
-    "expired": (3_000, "started", -3600, -60),
-    "alive": (1_000, "started", -3600, 3600),
+# kind: (number, state, moment it is ready, end of its lease, end of its time), in seconds from now; the priority rises
+# with the kind, so that the urgent ones stand before the others in the order of a claim.
+COMMANDS = {
+    "pending": (20_000, "pending", -3600, None, None),
+    "future": (5_000, "scheduled", 3600, None, 7200),
+    "expired": (3_000, "started", -3600, -60, None),
+    "alive": (1_000, "started", -3600, 3600, None),
+    "waiting": (5_000, "waiting", -3600, None, 3600),
+    "repeating": (1_000, "repeating", 3600, None, None),
+    "overdue": (3_000, "pending", -3600, None, -60),
 }
+JOINED = 5_000
+RUNS = 2_000
 FINISHED = 20_000
 KEYS = 10_000
 
-PARAMETERS: dict[str, Any] = {
-    "horizon_seconds": 60.0,
-    "id": "00000000-0000-7000-8000-000000000001",
-    "keep_seconds": 10.0,
-    "lease_seconds": 30.0,
-    "limit": LIMIT,
-    "now": START,
-    "queues": QUEUES,
-    "unique_keys": '["unique 1", "unique 2", "unique 3"]',
-    "worker": "worker",
-}
-
 INDEXES = {
-    "commands/claim": {"commands_pending", "commands_scheduled", "commands_leases"},
+    "commands/claim": {"commands_pending", "commands_scheduled", "commands_leases", "commands_expiring"},
     "commands/dispatch": {"commands_scheduled"},
-    "commands/due_by_queue": {"commands_pending", "commands_scheduled"},
+    "commands/due_by_queue": {"commands_pending", "commands_scheduled", "commands_expiring"},
     "commands/find_by_unique_key": {"commands_unique_key"},
-    "commands/get": {"commands_pkey", "finished_completed_default_id_idx"},
-    "commands/next_due": {"commands_scheduled", "commands_leases"},
+    "commands/get": {"commands_pkey", "finished_completed_default_id_run_idx"},
+    "commands/next_due": {"commands_scheduled", "commands_leases", "commands_expiring"},
     "commands/rescue": {"commands_leases"},
     "finished/prune_attention": {"finished_attention_default_age"},
     "finished/prune_completed": {"finished_completed_default_age"},
@@ -63,10 +63,59 @@ SQLITE_NAMES = {
     "commands_pkey": "sqlite_autoindex_commands_1",
     "finished_attention_default_age": "finished_commands_age",
     "finished_completed_default_age": "finished_commands_age",
-    "finished_completed_default_id_idx": "sqlite_autoindex_finished_commands_1",
+    "finished_completed_default_id_run_idx": "sqlite_autoindex_finished_commands_1",
 }
-FULL_TABLES = {"commands", "finished_completed_default", "finished_attention_default", "keys"}
-SETTLING = ["commands/finish", "commands/heartbeat", "commands/put_back"]
+FULL_TABLES = {"commands", "finished_completed_default", "finished_attention_default", "keys", "joined"}
+SETTLING = [
+    "commands/cancel",
+    "commands/finish",
+    "commands/heartbeat",
+    "commands/note",
+    "commands/put_back",
+    "commands/repeat",
+    "joins/arrive",
+    "joins/count",
+    "joins/gather",
+]
+# A lease's holder, and one that waits; each has a row for itself in what a statement is handed.
+HELD, WAITING = "00000003-0000-7000-8000-000000000001", "00000004-0000-7000-8000-000000000001"
+ROW: dict[str, Any] = {
+    "id": HELD,
+    "lease_number": 1,
+    "state": "completed",
+    "retention": "completed",
+    "delay_seconds": 0,
+    "given_back": 0,
+    "outcome": "failed",
+    "has_payload": False,
+    "command_id": WAITING,
+    "position": 1,
+    "child_id": HELD,
+    "name": "child",
+    "arrived": 1,
+}
+STATES = {"commands/put_back": "pending", "commands/repeat": "repeating"}
+# A handful of rows that a statement has chosen already.
+SORTS = {
+    "commands/claim": ["GROUP BY", "ORDER BY"],
+    "commands/due_by_queue": ["GROUP BY"],
+    "joins/gather": ["GROUP BY"],
+}
+
+PARAMETERS: dict[str, Any] = {
+    "horizon_seconds": 60.0,
+    "id": "00000000-0000-7000-8000-000000000001",
+    "keep_seconds": 10.0,
+    "lease_seconds": 30.0,
+    "limit": LIMIT,
+    "now": START,
+    "queues": QUEUES,
+    "rows": json.dumps([ROW]),
+    "ids": json.dumps([WAITING]),
+    "error": "null",
+    "unique_keys": '["unique 1", "unique 2", "unique 3"]',
+    "worker": "worker",
+}
 
 
 @pytest.fixture(scope="module", params=["fresh", "analyzed"])
@@ -84,7 +133,7 @@ def postgres(postgres_server: str, postgres_template: str, is_analyzed: bool) ->
         database.autocommit() as connection,
     ):
         # Nobody else is to analyze it meanwhile.
-        for table in ("commands", "finished_completed_default", "finished_attention_default", "keys"):
+        for table in FULL_TABLES:
             query(connection, f"ALTER TABLE durex.{table} SET (autovacuum_enabled = off)")
         fill_postgres(connection)
         if is_analyzed:
@@ -112,7 +161,7 @@ def test_postgres_reads_by_index_and_no_more_than_it_needs(postgres: Connection,
     assert plan.scanned_tables & FULL_TABLES == set()
     assert plan.indexes >= INDEXES[name]
     # Without statistics Postgres may gather all expired leases and sort them, but never the waiting commands.
-    assert plan.most_rows <= (MOST_ROWS if is_analyzed else COMMANDS["expired"][0])
+    assert plan.most_rows <= (MOST_ROWS if is_analyzed else COMMANDS["expired"][0] + ROLLED_BACK)
 
 
 @pytest.mark.parametrize("name", INDEXES)
@@ -126,15 +175,38 @@ def test_postgres_keeps_to_that_when_there_is_nothing_to_find(postgres: Connecti
 
 @pytest.mark.parametrize("name", SETTLING)
 def test_postgres_settles_without_reading_the_backlog(postgres: Connection, name: str):
-    rows = (
-        '[{"id": "00000000-0000-7000-8000-000000000001", "lease_number": 1, "state": "completed", '
-        '"retention": "completed", "delay_seconds": 0, "given_back": 0, "outcome": "failed"}]'
-    )
+    rows = json.dumps([ROW | {"state": STATES.get(name, "completed")}])
 
     plan = explain_postgres(postgres, name, PARAMETERS | {"rows": rows})
 
-    assert "commands" not in plan.scanned_tables
-    assert plan.most_rows <= COMMANDS["alive"][0]
+    assert plan.scanned_tables & FULL_TABLES == set()
+    assert plan.most_rows <= COMMANDS["alive"][0] + ROLLED_BACK
+
+
+def test_postgres_reads_nothing_where_nothing_expires(postgres: Connection):
+    """The fourth scan of a claim costs an index look-up, whatever waits with a deadline in the future."""
+    plan = explain_postgres(postgres, "commands/claim", PARAMETERS | {"queues": '["q2"]'})
+
+    assert plan.rows_of["commands_expiring"] == plan.rows_of["commands_scheduled"] == 0
+    assert plan.rows_of["commands_pending"] <= LIMIT
+
+
+@pytest.mark.parametrize("runs", [0, RUNS])
+def test_postgres_finds_the_newest_run_without_reading_the_others(postgres: Connection, runs: int):
+    repeated = "f0000000-0000-7000-8000-000000000001"
+
+    plan = explain_postgres(postgres, "commands/get", PARAMETERS | ({"id": repeated} if runs else {}))
+
+    assert plan.most_rows <= MOST_ROWS
+
+
+def test_postgres_passes_over_nothing_that_is_overdue_to_find_what_is_ready(postgres: Connection):
+    """A backlog whose time is over stands before everything else, and is taken from there as any other work."""
+    plan = explain_postgres(postgres, "commands/claim", PARAMETERS)
+
+    assert plan.rows_of["commands_pending"] <= 2 * LIMIT
+    assert plan.rows_of["commands_expiring"] <= 2 * LIMIT
+    assert plan.rows_of["commands_scheduled"] == 0
 
 
 @pytest.mark.parametrize("name", [*INDEXES, *SETTLING])
@@ -142,7 +214,7 @@ def test_sqlite_reads_by_index(sqlite: Connection, name: str):
     plan = explain_sqlite(sqlite, name)
 
     # Only what a statement was handed, and what it has gathered itself, is read from end to end.
-    allowed = {"json_each", "lane", "ended", "held", "candidate", "all_commands"}
+    allowed = {"json_each", "lane", "ended", "held", "candidate", "all_commands", "grouped", "row", "noted", "value"}
     scanned = {match[1] for line in plan for match in [re.match(r"SCAN (\S+)", line)] if match}
     assert {table for table in scanned if not table.startswith("(subquery")} <= allowed
     for index in INDEXES.get(name, ()):
@@ -150,11 +222,11 @@ def test_sqlite_reads_by_index(sqlite: Connection, name: str):
 
 
 @pytest.mark.parametrize("name", [*INDEXES, *SETTLING])
-def test_sqlite_sorts_nothing_but_the_candidates_of_a_claim(sqlite: Connection, name: str):
+def test_sqlite_sorts_nothing_but_what_it_has_chosen(sqlite: Connection, name: str):
     plan = explain_sqlite(sqlite, name)
 
     sorts = [line for line in plan if "TEMP B-TREE" in line]
-    assert sorts == (["USE TEMP B-TREE FOR ORDER BY"] if name == "commands/claim" else [])
+    assert sorts == [f"USE TEMP B-TREE FOR {clause}" for clause in SORTS.get(name, [])]
 
 
 @dataclass
@@ -163,6 +235,7 @@ class Plan:
 
     scanned_tables: set[str] = field(default_factory=set)
     indexes: set[str] = field(default_factory=set)
+    rows_of: Counter[str] = field(default_factory=Counter)
     most_rows: float = 0
 
     def read(self, node: dict[str, Any]) -> None:
@@ -173,6 +246,7 @@ class Plan:
             self.scanned_tables.add(node["Relation Name"])
         if "Index Name" in node:
             self.indexes.add(node["Index Name"])
+            self.rows_of[node["Index Name"]] += rows
         for below in node.get("Plans", ()):
             self.read(below)
 
@@ -191,7 +265,7 @@ def explain_postgres(connection: Connection, name: str, parameters: dict[str, An
 
 def explain_sqlite(connection: Connection, name: str) -> list[str]:
     """Return the lines of the plans of a statement's parts."""
-    given = PARAMETERS | {"now": to_microseconds(START), "rows": "[]"}
+    given = PARAMETERS | {"now": to_microseconds(START)}
     return [
         line[3]
         for part in statements.load("sqlite", name).parts
@@ -200,21 +274,32 @@ def explain_sqlite(connection: Connection, name: str) -> list[str]:
 
 
 def fill_postgres(connection: Connection) -> None:
-    for position, (number, state, ready, lease) in enumerate(COMMANDS.values()):
+    for position, (number, state, ready, lease, expiry) in enumerate(COMMANDS.values()):
         query(
             connection,
             f"""
             INSERT INTO durex.commands (
                 id, name, queue, state, priority, ready_at, created_at, retries, dead_letter, lease_number,
-                lease_expires_at, unique_key
+                lease_expires_at, expires_at, unique_key, awaits
             )
-            SELECT ('{position:08}-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'name', 'q' || i %% 4, '{state}',
-                   i %% 7, %s + make_interval(secs => {ready} + i / 1000.0), %s, 3, true, 1,
-                   %s + make_interval(secs => %s::integer + i / 1000.0), '{position or "unique"} ' || i
+            SELECT ('{position:08}-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 'name',
+                   CASE WHEN {position} = 6 THEN 'q1' ELSE 'q' || i %% 4 END, '{state}',
+                   {position} * 10 + i %% 7, %s + make_interval(secs => {ready} + i / 1000.0), %s, 3, true, 1,
+                   %s + make_interval(secs => %s::integer + i / 1000.0),
+                   %s + make_interval(secs => %s::integer + i / 1000.0),
+                   '{position or "unique"} ' || i, {int(state == "waiting")}
             FROM generate_series(1, {number}) AS i
             """,
-            [START, START, START, lease],
+            [START, START, START, lease, START, expiry],
         )
+    query(
+        connection,
+        f"""
+        INSERT INTO durex.joined
+        SELECT ('00000004-0000-7000-8000-' || lpad(i::text, 12, '0'))::uuid, 0, gen_random_uuid(), 'name', 'completed'
+        FROM generate_series(1, {JOINED}) AS i
+        """,
+    )
     query(
         connection,
         f"""
@@ -232,6 +317,19 @@ def fill_postgres(connection: Connection) -> None:
     query(
         connection,
         f"""
+        INSERT INTO durex.finished_commands (
+            id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, finished_at, created_at,
+            dead_letter, tags, history, retention
+        )
+        SELECT 'f0000000-0000-7000-8000-000000000001', 'name', 'q1', 'completed', 0, %s, 1, 0, i, i, %s, %s, true,
+               '[]', '[]', 'completed'
+        FROM generate_series(1, {RUNS}) AS i
+        """,
+        [START, START, START],
+    )
+    query(
+        connection,
+        f"""
         INSERT INTO durex.keys
         SELECT 'idempotency:name', 'key ' || i, gen_random_uuid(), %s + make_interval(secs => i - {KEYS // 2})
         FROM generate_series(1, {KEYS}) AS i
@@ -243,22 +341,35 @@ def fill_postgres(connection: Connection) -> None:
 def fill_sqlite(connection: Connection) -> None:
     now = to_microseconds(START)
     series = "WITH RECURSIVE series (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM series WHERE i < {})"
-    for position, (number, state, ready, lease) in enumerate(COMMANDS.values()):
-        end = "NULL" if lease is None else f"{now} + {lease} * 1000000 + i * 1000"
+    for position, (number, state, ready, lease, expiry) in enumerate(COMMANDS.values()):
+        lease_end, time_end = (
+            "NULL" if seconds is None else f"{now} + {seconds} * 1000000 + i * 1000" for seconds in (lease, expiry)
+        )
         query(
             connection,
             f"""
             INSERT INTO commands (
                 id, name, queue, state, priority, ready_at, created_at, retries, dead_letter, lease_number,
-                lease_expires_at, unique_key, payload, backoff
+                lease_expires_at, expires_at, unique_key, payload, backoff, awaits
             )
             {series.format(number)}
-            SELECT printf('%08d-0000-7000-8000-%012d', {position}, i), 'name', 'q' || (i % 4), '{state}', i % 7,
-                   {now} + {ready} * 1000000 + i * 1000, {now}, 3, 1, 1, {end}, '{position or "unique"} ' || i,
-                   'null', 'null'
+            SELECT printf('%08d-0000-7000-8000-%012d', {position}, i), 'name',
+                   iif({position} = 6, 'q1', 'q' || (i % 4)), '{state}',
+                   {position} * 10 + i % 7, {now} + {ready} * 1000000 + i * 1000, {now}, 3, 1, 1, {lease_end},
+                   {time_end}, '{position or "unique"} ' || i, 'null', 'null', {int(state == "waiting")}
             FROM series
             """,
         )
+    query(
+        connection,
+        f"""
+        INSERT INTO joined
+        {series.format(JOINED)}
+        SELECT printf('00000004-0000-7000-8000-%012d', i), 0, printf('e%07d-0000-7000-8000-%012d', 0, i), 'name',
+               'completed', NULL, NULL
+        FROM series
+        """,
+    )
     query(
         connection,
         f"""

@@ -3,82 +3,23 @@
 Where both databases can do it, the same is told once more with threads that all start at the same moment.
 """
 
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
-import psycopg
 import pytest
 from factories import LEASE, QUEUE, START, error_info, new_command
+from racing import ChangedItsMind, Stage, at_once
 from virtual_store import VirtualStore
 
 from durex_core.errors import DatabaseBusy
 from durex_core.model import Command, Enqueued, NewCommand, State
-from durex_core.rules.lifecycle import Failed, Outcome, Returned, decide
+from durex_core.rules.lifecycle import Failed, Outcome, Repeated, Returned, decide
 from durex_core.store import commands
-from durex_core.store.database import Connection, Database, Row, open_database
+from durex_core.store.commands import Fence
+from durex_core.store.database import Connection, Database, Row
 
 CLAIMERS = 8
-PATIENCE_SECONDS = 30
-
-
-class ChangedItsMind(Exception):
-    """Rolls a transaction back."""
-
-
-class Stage:
-    """A Postgres with one transaction held open, and another one running into it."""
-
-    def __init__(self, url: str) -> None:
-        """Open the database, and a connection that watches who waits."""
-        self.store = VirtualStore(open_database(url))
-        self.database = self.store.database
-        self._observer = psycopg.connect(url, autocommit=True)
-        self._pool = ThreadPoolExecutor(1)
-
-    def close(self) -> None:
-        """Close everything."""
-        self._pool.shutdown()
-        self._observer.close()
-        self.database.close()
-
-    @contextmanager
-    def held_open(self) -> Iterator[Connection]:
-        """Hold a transaction open for the length of the block, unless it changes its mind."""
-        try:
-            with self.database.transaction() as connection:
-                yield connection
-        except ChangedItsMind:
-            return
-
-    def runs_into_it(self, work: Callable[[], Any]) -> Future[Any]:
-        """Start work in another transaction, and return when it is seen to wait for a lock."""
-        running = self._pool.submit(work)
-        pause = threading.Event()
-        for _ in range(PATIENCE_SECONDS * 100):
-            if self._somebody_waits():
-                return running
-            assert not running.done(), f"it did not wait: {running.result()}"
-            pause.wait(0.01)
-        raise AssertionError("nobody came to wait")
-
-    def _somebody_waits(self) -> bool:
-        waiting = self._observer.execute(
-            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        return waiting.fetchone() is not None
-
-
-@pytest.fixture
-def stage(postgres_url: str) -> Iterator[Stage]:
-    """A Postgres to stage a race on."""
-    stage = Stage(postgres_url)
-    yield stage
-    stage.close()
 
 
 def enqueue(connection: Connection, *new: NewCommand) -> list[Enqueued]:
@@ -178,10 +119,12 @@ def test_a_claim_passes_over_the_rows_that_another_claim_holds(stage: Stage):
     assert [command.id for command in second] == [new[2].id]
 
 
-@pytest.mark.parametrize("kind", ["scheduled", "expired"])
-def test_a_claim_passes_over_due_and_expired_rows_that_another_claim_holds(stage: Stage, kind: str):
+@pytest.mark.parametrize("kind", ["scheduled", "overdue", "expired"])
+def test_a_claim_passes_over_due_overdue_and_expired_rows_that_another_claim_holds(stage: Stage, kind: str):
     if kind == "scheduled":
         stage.store.enqueue(*(new_command(delay=timedelta(seconds=1)) for _ in range(3)))
+    elif kind == "overdue":
+        stage.store.enqueue(*(new_command(awaits=1, deadline_at=START + LEASE) for _ in range(3)))
     else:
         stage.store.enqueue(*(new_command(retries=1) for _ in range(3)))
         stage.store.claim()
@@ -207,10 +150,10 @@ def test_rows_of_a_claim_that_rolled_back_are_claimed_again_with_no_trace(stage:
     assert (claimed.id, claimed.attempt, claimed.lease_number, claimed.history) == (command_id, 1, 1, ())
 
 
-OUTCOMES = [Returned("done"), Failed(error_info())]
+OUTCOMES = [Returned("done"), Failed(error_info()), Repeated("so far")]
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES, ids=["finish", "put back"])
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=["finish", "put back", "repeat"])
 def test_a_settle_that_waited_for_a_rescue_of_its_row_is_refused(stage: Stage, outcome: Outcome):
     attempt = stage.store.start(retries=1)
     in_time, too_late = START + LEASE - timedelta(seconds=1), START + LEASE
@@ -224,7 +167,7 @@ def test_a_settle_that_waited_for_a_rescue_of_its_row_is_refused(stage: Stage, o
     assert [past.outcome for past in stage.store.get(attempt.id).history] == ["crashed"]
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES, ids=["finish", "put back"])
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=["finish", "put back", "repeat"])
 def test_a_settle_that_waited_for_a_rescue_that_rolled_back_is_taken(stage: Stage, outcome: Outcome):
     attempt = stage.store.start(retries=1)
 
@@ -236,12 +179,12 @@ def test_a_settle_that_waited_for_a_rescue_that_rolled_back_is_taken(stage: Stag
     assert running.result() is True
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES, ids=["finish", "put back"])
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=["finish", "put back", "repeat"])
 def test_a_rescue_passes_over_a_row_that_is_being_settled(stage: Stage, outcome: Outcome):
     attempt = stage.store.start(retries=1)
 
     with stage.held_open() as connection:
-        assert settle(connection, stage.store, attempt, outcome) == {attempt.id}
+        assert settle(connection, stage.store, attempt, outcome) == {commands.fence(attempt)}
         stage.store.advance(LEASE)
         assert stage.store.rescue() == []
         assert stage.store.claim() == []
@@ -250,7 +193,7 @@ def test_a_rescue_passes_over_a_row_that_is_being_settled(stage: Stage, outcome:
     assert "crashed" not in [past.outcome for past in stage.store.get(attempt.id).history]
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES, ids=["finish", "put back"])
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=["finish", "put back", "repeat"])
 def test_a_settle_that_waited_for_a_claim_that_took_its_row_over_is_refused(stage: Stage, outcome: Outcome):
     attempt = stage.store.start(retries=1)
 
@@ -260,6 +203,63 @@ def test_a_settle_that_waited_for_a_claim_that_took_its_row_over_is_refused(stag
 
     assert running.result() is False
     assert stage.store.get(attempt.id) == successor
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=["finish", "put back", "repeat"])
+def test_a_settle_that_waited_for_a_cancellation_of_its_row_is_refused(stage: Stage, outcome: Outcome):
+    attempt = stage.store.start(retries=1)
+
+    with stage.held_open() as connection:
+        commands.cancel(connection, [attempt.id], "by hand", now=START)
+        running = stage.runs_into_it(lambda: stage.store.settle(attempt, outcome))
+
+    assert running.result() is False
+    assert [run.state for run in stage.store.runs(attempt.id)] == [State.CANCELLED]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "states"),
+    [
+        (Returned("done"), [State.COMPLETED]),
+        (Failed(error_info()), [State.CANCELLED]),
+        (Repeated("so far"), [State.COMPLETED, State.CANCELLED]),
+    ],
+    ids=["finish", "put back", "repeat"],
+)
+def test_a_cancellation_that_waited_for_a_settle_takes_what_is_left(
+    stage: Stage, outcome: Outcome, states: list[State]
+):
+    attempt = stage.store.start(retries=1)
+
+    with stage.held_open() as connection:
+        settle(connection, stage.store, attempt, outcome)
+        running = stage.runs_into_it(lambda: stage.store.cancel(attempt.id))
+
+    assert len(running.result()[0]) == states.count(State.CANCELLED)
+    assert [run.state for run in stage.store.runs(attempt.id)] == states
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=["finish", "put back", "repeat"])
+def test_a_settle_that_waited_for_a_heartbeat_is_taken(stage: Stage, outcome: Outcome):
+    attempt = stage.store.start(retries=1)
+
+    with stage.held_open() as connection:
+        commands.heartbeat(connection, [attempt], lease=2 * LEASE, now=START)
+        running = stage.runs_into_it(lambda: stage.store.settle(attempt, outcome))
+
+    assert running.result() is True
+    assert stage.store.find(attempt.id) is not None
+
+
+def test_a_note_that_waited_for_a_rescue_is_refused(stage: Stage):
+    attempt = stage.store.start(retries=1)
+
+    with stage.held_open() as connection:
+        commands.rescue(connection, limit=1, now=START + LEASE)
+        running = stage.runs_into_it(lambda: stage.store.note(attempt, "too late"))
+
+    assert running.result() is False
+    assert stage.store.get(attempt.id).progress is None
 
 
 def test_a_heartbeat_that_waited_for_a_rescue_is_refused(stage: Stage):
@@ -349,8 +349,8 @@ class Interrupted:
         return answer
 
 
-def settle(connection: Connection, store: VirtualStore, attempt: Command, outcome: Outcome) -> set[UUID]:
-    return commands.settle(connection, [decide(attempt, outcome, 0.5)], now=store.now)
+def settle(connection: Connection, store: VirtualStore, attempt: Command, outcome: Outcome) -> set[Fence]:
+    return commands.settle(connection, [decide(attempt, outcome, 0.5)], now=store.now).held
 
 
 def claim_all(store: VirtualStore, worker: str) -> list[Command]:
@@ -358,15 +358,3 @@ def claim_all(store: VirtualStore, worker: str) -> list[Command]:
     while claimed := store.claim(limit=7, worker=worker):
         share += claimed
     return share
-
-
-def at_once(number: int, work: Callable[[int], Any]) -> Sequence[Any]:
-    """Run work in threads that all start at the same moment."""
-    start = threading.Barrier(number)
-
-    def wait_and_work(position: int) -> Any:
-        start.wait(PATIENCE_SECONDS)
-        return work(position)
-
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(wait_and_work, range(number)))

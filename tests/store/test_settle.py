@@ -274,6 +274,16 @@ def test_a_heartbeat_extends_a_lease_and_nothing_else(store: VirtualStore):
     assert store.get(attempt.id) == replace(attempt, lease_expires_at=store.now + timedelta(minutes=5))
 
 
+@pytest.mark.parametrize("shorter", [timedelta(0), SECOND, LEASE - SECOND - MICROSECOND])
+def test_a_heartbeat_never_shortens_a_lease(store: VirtualStore, shorter: timedelta):
+    attempt = store.start()
+    store.advance(SECOND)
+
+    assert store.heartbeat(attempt, lease=shorter)
+
+    assert store.get(attempt.id) == attempt
+
+
 def test_heartbeats_of_many_are_answered_each_for_itself(store: VirtualStore):
     held, finished = store.start(), store.start()
     store.settle(finished, Returned())
@@ -282,7 +292,7 @@ def test_heartbeats_of_many_are_answered_each_for_itself(store: VirtualStore):
         lambda connection: commands.heartbeat(connection, [held, finished], lease=LEASE, now=store.now)
     )
 
-    assert extended == {held.id}
+    assert extended == {commands.fence(held)}
 
 
 def test_moments_of_a_history_are_kept_to_the_microsecond(store: VirtualStore):

@@ -23,15 +23,19 @@ STORE = Path(durex_core.__file__).parent
 
 # What a statement is given to run over nothing.
 NOTHING: dict[str, Any] = {
+    "error": "null",
     "horizon_seconds": 1.0,
     "id": "019a2063-fc05-72e4-9bc1-56922de41a35",
+    "ids": "[]",
     "keep_seconds": 1.0,
     "lease_seconds": 1.0,
     "limit": 1,
     "now": None,
     "queues": "[]",
     "rows": "[]",
+    "states": "[]",
     "unique_keys": "[]",
+    "within_seconds": 1.0,
     "worker": "worker",
 }
 
@@ -68,7 +72,7 @@ def test_a_claimed_row_has_every_column_of_its_table(connections: dict[Dialect, 
         claimed = columns(connections[dialect], "commands/claim")
         found = columns(connections[dialect], "commands/get")
 
-        assert set(found) - set(claimed) == {"finished_at", "result", "error"}
+        assert set(found) - set(claimed) == {"finished_at", "result", "error", "recovery"}
         assert set(claimed) < set(found)
 
 
@@ -85,7 +89,9 @@ def test_only_sqlite_needs_several_parts(dialect: Dialect):
     parts = {name: len(statements.load(dialect, name).parts) for name in NAMES}
 
     assert {name for name, number in parts.items() if number != 1} == (
-        {"commands/finish"} if dialect == "sqlite" else set()
+        {"commands/cancel", "commands/finish", "commands/repeat", "finished/revive", "joins/gather"}
+        if dialect == "sqlite"
+        else set()
     )
 
 
@@ -135,16 +141,21 @@ def columns(connection: Connection, name: str) -> list[str]:
 
 
 def calls() -> Iterator[str]:
-    """Yield the statement of every `run(…)` in the code; an f-string counts for every name that fits it."""
+    """Yield the statement of every `run(…)` in the code, and in the store whatever is written like a statement's name.
+
+    An f-string counts for every name that fits it.
+    """
     for file in STORE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "run":
+            if file.parent.name == "store":
+                yield from named(node)
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "run":
                 yield from named(node.args[0]) if node.args else ()
 
 
-def named(argument: ast.expr) -> Iterator[str]:
-    match argument:
-        case ast.Constant(value=str(name)) if "/" in name:
+def named(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Constant(value=str(name)) if re.fullmatch(r"[a-z]+/[a-z_]*[a-z]", name):
             yield name
         case ast.JoinedStr(values=[ast.Constant(value=str(start)), ast.FormattedValue()]):
             yield from (name for name in NAMES if name.startswith(start))

@@ -3,7 +3,7 @@
 Read this file first. durex promises that a zombie changes nothing: whatever it says, however late, and whatever has
 become of its command meanwhile. Every write of an attempt names `(id, lease_number)` and needs a live lease;
 `lease_number` rises at each claim and never falls. Each test here fails if a part of that fence is taken out of
-`finish.sql`, `put_back.sql` or `heartbeat.sql`.
+`finish.sql`, `repeat.sql`, `put_back.sql`, `heartbeat.sql` or `note.sql`.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,14 @@ from datetime import timedelta
 
 import pytest
 from factories import LEASE, error_info, new_command
+from reports import REPORTS, failure_of_the_hook
 from virtual_store import VirtualStore, query, schema_of
 
 from durex_core.model import Command, State
-from durex_core.rules.lifecycle import Failed, HandlerMissing, Released, Returned, decide
+from durex_core.rules.lifecycle import Failed, HandlerMissing, Released, Repeated, Returned, decide
 from durex_core.store.database import Database
 
+SECOND = timedelta(seconds=1)
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -106,7 +108,7 @@ def released_and_claimed(store: VirtualStore) -> Command:
 def without_handler_and_claimed(store: VirtualStore) -> Command:
     zombie = store.start(retries=3)
     assert store.settle(zombie, HandlerMissing())
-    store.advance(timedelta(seconds=1))
+    store.advance(SECOND)
     store.claim_one(worker="fresh")
     return zombie
 
@@ -131,6 +133,60 @@ def dead_lettered(store: VirtualStore) -> Command:
     return zombie
 
 
+def repeated(store: VirtualStore) -> Command:
+    """The run has ended, and the next one waits for its moment."""
+    zombie = store.start(retries=3)
+    assert store.settle(zombie, Repeated(delay=SECOND))
+    return zombie
+
+
+def repeated_and_claimed(store: VirtualStore) -> Command:
+    """The next run has the same id, and its first attempt the same number: only the lease tells them apart."""
+    zombie = repeated(store)
+    store.advance(SECOND)
+    successor = store.claim_one(worker="fresh")
+    assert (successor.id, successor.attempt) == (zombie.id, zombie.attempt)
+    return zombie
+
+
+def repeated_and_completed(store: VirtualStore) -> Command:
+    zombie = repeated_and_claimed(store)
+    assert store.settle(store.get(zombie.id), Returned("second run"))
+    return zombie
+
+
+def repeated_by_another(store: VirtualStore) -> Command:
+    zombie = taken_over(store)
+    assert store.settle(store.get(zombie.id), Repeated(delay=SECOND))
+    return zombie
+
+
+def cancelled(store: VirtualStore) -> Command:
+    """Somebody cancelled the command while it ran."""
+    zombie = store.start(retries=3)
+    assert [command.id for command in store.cancel(zombie.id)[0]] == [zombie.id]
+    return zombie
+
+
+def overdue(store: VirtualStore) -> Command:
+    """The time of the command was over, and a claim took it for its ending under the same attempt number."""
+    zombie = store.start(retries=3, deadline_at=store.now + SECOND)
+    store.advance(LEASE)
+    ending = store.claim_one(worker="fresh")
+    assert (ending.attempt, ending.is_overdue) == (zombie.attempt, True)
+    return zombie
+
+
+def left_to_its_hook(store: VirtualStore) -> Command:
+    """The attempt has failed for good, its hook has failed, and somebody else tries the hook again."""
+    zombie = store.start(retries=3)
+    assert failure_of_the_hook(store, zombie)
+    store.advance(SECOND)
+    ending = store.claim_one(worker="fresh")
+    assert ending.attempt == zombie.attempt
+    return zombie
+
+
 WAYS_TO_LOSE_A_LEASE = [
     expired,
     taken_over,
@@ -145,54 +201,13 @@ WAYS_TO_LOSE_A_LEASE = [
     completed,
     completed_by_another,
     dead_lettered,
-]
-
-
-# What a zombie may report. Each report says whether the store took it.
-
-
-def success(store: VirtualStore, zombie: Command) -> bool:
-    return store.settle(zombie, Returned("too late"))
-
-
-def success_with_children(store: VirtualStore, zombie: Command) -> bool:
-    children = (new_command(), new_command(idempotency_key="child", unique_key="child"))
-    return store.settle(zombie, Returned("too late", children))
-
-
-def failure(store: VirtualStore, zombie: Command) -> bool:
-    return store.settle(zombie, Failed(error_info()))
-
-
-def failure_for_good(store: VirtualStore, zombie: Command) -> bool:
-    return store.settle(zombie, Failed(error_info(), retryable=False))
-
-
-def timeout(store: VirtualStore, zombie: Command) -> bool:
-    return store.settle(zombie, Failed(error_info(type="TimedOut"), how="timed_out"))
-
-
-def release(store: VirtualStore, zombie: Command) -> bool:
-    return store.settle(zombie, Released("the worker stopped"))
-
-
-def missing_handler(store: VirtualStore, zombie: Command) -> bool:
-    return store.settle(zombie, HandlerMissing())
-
-
-def heartbeat(store: VirtualStore, zombie: Command) -> bool:
-    return store.heartbeat(zombie)
-
-
-LATE_REPORTS = [
-    success,
-    success_with_children,
-    failure,
-    failure_for_good,
-    timeout,
-    release,
-    missing_handler,
-    heartbeat,
+    repeated,
+    repeated_and_claimed,
+    repeated_and_completed,
+    repeated_by_another,
+    cancelled,
+    overdue,
+    left_to_its_hook,
 ]
 
 
@@ -201,13 +216,13 @@ def test_a_zombie_changes_no_column_of_any_row(store: VirtualStore, lose_lease: 
     zombie = lose_lease(store)
     before = store.rows()
 
-    for report in LATE_REPORTS:
+    for report in REPORTS:
         assert not report(store, zombie), report
 
         assert store.rows() == before, report
 
 
-@pytest.mark.parametrize("report", LATE_REPORTS)
+@pytest.mark.parametrize("report", REPORTS)
 def test_the_same_report_in_time_is_taken(store: VirtualStore, report: Callable[[VirtualStore, Command], bool]):
     in_time = store.start(retries=3)
     store.advance(LEASE - MICROSECOND)
@@ -226,7 +241,7 @@ def test_a_lease_ends_at_the_moment_when_it_may_be_claimed(store: VirtualStore):
     assert store.rescue() == []
 
     store.advance(MICROSECOND)
-    for report in LATE_REPORTS:
+    for report in REPORTS:
         assert not report(store, holder), report
     assert [taken.id for taken in store.claim()] == [holder.id]
 
@@ -243,7 +258,7 @@ def test_a_command_that_is_not_started_takes_no_report_even_if_a_live_lease_was_
         query(connection, f"UPDATE {schema_of(connection)}commands SET state = 'pending'")
     before = store.rows()
 
-    for report in LATE_REPORTS:
+    for report in REPORTS:
         assert not report(store, attempt), report
 
         assert store.rows() == before, report
@@ -258,7 +273,9 @@ def test_a_zombie_that_reports_in_one_batch_with_its_successor_is_the_only_one_r
     assert store.get(zombie.id).result == "in time"
 
 
-@pytest.mark.parametrize("report", [Returned("in time"), Failed(error_info()), Released("stopping")])
+@pytest.mark.parametrize(
+    "report", [Returned("in time"), Repeated("in time"), Failed(error_info()), Released("stopping")]
+)
 def test_a_zombie_that_reports_in_one_batch_with_its_successor_enqueues_nothing(store: VirtualStore, report):
     zombie = taken_over(store)
     successor = store.get(zombie.id)
@@ -284,7 +301,7 @@ def test_a_successor_lives_on_undisturbed_after_its_zombie_has_said_everything(s
     zombie = released_and_claimed(store)
     successor = store.get(zombie.id)
 
-    for report in LATE_REPORTS:
+    for report in REPORTS:
         assert not report(store, zombie)
 
     assert store.heartbeat(successor)

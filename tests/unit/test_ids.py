@@ -1,13 +1,14 @@
 """Ids are UUIDs of version 7: in the order of their time, and different at the same time."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from uuid import RFC_4122, UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from durex_core.clock import utc_now
-from durex_core.ids import new_id, uuid7
+from durex_core.ids import _Rising, new_id, uuid7
 
 milliseconds = st.integers(0, 2**48 - 1)
 bits = st.integers(0, 2**74 - 1)
@@ -58,3 +59,17 @@ def test_new_ids_are_different_and_carry_the_present():
     for command_id in (made[0], made[-1]):
         moment = datetime.fromtimestamp((command_id.int >> 80) / 1000, UTC)
         assert before.replace(microsecond=before.microsecond // 1000 * 1000) <= moment <= after
+
+
+def test_new_ids_rise_one_after_the_other():
+    made = [new_id() for _ in range(10_000)]
+
+    assert made == sorted(made)
+
+
+@given(times=st.lists(milliseconds, min_size=2), randomness=bits)
+def test_ids_rise_whatever_the_clock_does(times: list[int], randomness: int):
+    rising = _Rising()
+    made = [rising.next(time, randomness) for time in times]
+
+    assert all(earlier < later for earlier, later in pairwise(made) if earlier.int >> 80 < 2**48 - 1)

@@ -6,13 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from factories import QUEUE, claimed_command, error_info, new_command, past_attempt
+from factories import QUEUE, START, claimed_command, error_info, new_command, past_attempt
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import claimed_commands, outcomes, randomness
+from strategies import claimed_commands, ending_commands, outcomes, randomness, repeats
 
 from durex_core.backoff import Backoff, Constant, Jittered, NoBackoff
-from durex_core.model import Command, ErrorInfo, State
+from durex_core.model import DEFAULT_PERIOD, Command, Ending, ErrorInfo, State
 from durex_core.rules.lifecycle import (
     MAX_HANDLER_MISSES,
     TRANSITIONS,
@@ -21,11 +21,15 @@ from durex_core.rules.lifecycle import (
     HandlerMissing,
     Outcome,
     Released,
+    Repeated,
     Returned,
     decide,
+    ending_of,
+    first_state,
     soonest,
     starting_state,
 )
+from durex_core.rules.saga import unwind
 
 SECOND = timedelta(seconds=1)
 DRAWING = Path(__file__).parents[2] / "docs" / "lifecycle.md"
@@ -34,7 +38,7 @@ KEPT_HISTORY = 50
 overdrawn = claimed_command(attempt=2, retries=1, history=(past_attempt(attempt=2, outcome="crashed"),))
 
 
-@given(command=claimed_commands(), outcome=outcomes, chance=randomness)
+@given(command=claimed_commands() | ending_commands(), outcome=outcomes, chance=randomness)
 def test_every_end_of_an_attempt_is_a_move_that_is_allowed(command: Command, outcome: Outcome, chance: float):
     settlement = decide(command, outcome, chance)
 
@@ -42,39 +46,72 @@ def test_every_end_of_an_attempt_is_a_move_that_is_allowed(command: Command, out
     assert settlement.state in TRANSITIONS[State.STARTED] - {State.STARTED}
 
 
-@given(command=claimed_commands(), outcome=outcomes, chance=randomness)
+@given(command=claimed_commands() | ending_commands(), outcome=outcomes, chance=randomness)
 def test_a_command_waits_exactly_if_it_goes_on_after_a_delay(command: Command, outcome: Outcome, chance: float):
     settlement = decide(command, outcome, chance)
 
     assert settlement.delay >= timedelta(0)
-    assert (settlement.state is State.SCHEDULED) == (settlement.delay > timedelta(0))
+    waits = State.REPEATING if settlement.opens_run else State.SCHEDULED
+    assert (settlement.state is waits) == (settlement.delay > timedelta(0))
 
 
 @given(command=claimed_commands(), outcome=outcomes, chance=randomness)
 def test_there_are_never_more_attempts_than_the_budget_allows(command: Command, outcome: Outcome, chance: float):
     settlement = decide(command, outcome, chance)
 
-    if not settlement.state.is_terminal:
+    if not (settlement.state.is_terminal or settlement.opens_run):
         counted = command.attempt - settlement.gives_back
+        assert counted >= 0
         assert counted + 1 <= command.retries + 1
 
 
-@given(command=claimed_commands(), outcome=outcomes, chance=randomness)
-def test_only_success_has_a_result_and_children_and_only_failure_an_error(
+@given(command=ending_commands(), outcome=outcomes, chance=randomness)
+def test_a_command_that_was_claimed_for_its_ending_ends_whatever_its_attempt_says(
+    command: Command, outcome: Outcome, chance: float
+):
+    due = ending_of(command)
+    assert due is not None
+
+    settlement = decide(command, outcome, chance)
+
+    assert settlement == decide(command, due, 0.5)
+    assert settlement.state in {State.DEAD_LETTER, State.FAILED, State.EXPIRED}
+    assert settlement.error is not None
+
+
+@given(command=claimed_commands())
+def test_a_command_that_was_claimed_for_an_attempt_has_no_ending(command: Command):
+    assert ending_of(command) is None
+
+
+@given(command=claimed_commands() | ending_commands(), outcome=outcomes, chance=randomness)
+def test_only_success_has_a_result_and_only_failure_an_error(command: Command, outcome: Outcome, chance: float):
+    settlement = decide(command, outcome, chance)
+
+    if settlement.state is State.COMPLETED or settlement.opens_run:
+        assert isinstance(outcome, Returned | Repeated)
+        assert (settlement.result, settlement.error) == (outcome.result, None)
+    else:
+        assert settlement.result is None
+        assert settlement.error is not None
+
+
+@given(command=claimed_commands() | ending_commands(), outcome=outcomes, chance=randomness)
+def test_children_come_of_success_and_compensations_of_failure_for_good(
     command: Command, outcome: Outcome, chance: float
 ):
     settlement = decide(command, outcome, chance)
 
     if settlement.state is State.COMPLETED:
         assert isinstance(outcome, Returned)
-        assert (settlement.result, settlement.children) == (outcome.result, outcome.children)
-        assert settlement.error is None
+        assert settlement.children == outcome.children
+    elif settlement.hook is not None:
+        assert settlement.children == unwind(command)
     else:
-        assert (settlement.result, settlement.children) == (None, ())
-        assert settlement.error is not None
+        assert settlement.children == ()
 
 
-@given(command=claimed_commands(), outcome=outcomes, chance=randomness)
+@given(command=claimed_commands() | ending_commands(), outcome=outcomes, chance=randomness)
 def test_only_a_command_that_opted_out_fails_outside_of_the_dead_letter_queue(
     command: Command, outcome: Outcome, chance: float
 ):
@@ -82,6 +119,40 @@ def test_only_a_command_that_opted_out_fails_outside_of_the_dead_letter_queue(
 
     assert state is not State.FAILED or not command.dead_letter
     assert state is not State.DEAD_LETTER or command.dead_letter
+
+
+@given(command=claimed_commands() | ending_commands(), outcome=outcomes, chance=randomness)
+def test_wakes_name_every_queue_that_has_work_and_no_other(command: Command, outcome: Outcome, chance: float):
+    settlement = decide(command, outcome, chance)
+
+    work = [(child.queue, child.delay) for child in settlement.children if first_state(child) is not State.WAITING]
+    if not settlement.state.is_terminal:
+        work.append((command.queue, settlement.delay))
+    assert settlement.wakes == {queue: min(delay for named, delay in work if named == queue) for queue, _ in work}
+
+
+@given(command=claimed_commands() | ending_commands(), outcome=outcomes, chance=randomness)
+def test_only_a_failure_for_good_and_an_expiry_have_a_hook(command: Command, outcome: Outcome, chance: float):
+    settlement = decide(command, outcome, chance)
+
+    assert settlement.hook == {
+        State.DEAD_LETTER: Ending.FAILED,
+        State.FAILED: Ending.FAILED,
+        State.EXPIRED: Ending.EXPIRED,
+    }.get(settlement.state)
+
+
+@given(command=claimed_commands(), outcome=repeats, chance=randomness)
+def test_a_run_that_repeats_opens_the_next_one_after_its_delay_or_the_period(
+    command: Command, outcome: Repeated, chance: float
+):
+    settlement = decide(command, outcome, chance)
+
+    period = command.extras.period or DEFAULT_PERIOD
+    assert settlement.opens_run
+    assert settlement.delay == (period if outcome.delay is None else outcome.delay)
+    assert settlement.next_payload is outcome.payload
+    assert not settlement.gives_back
 
 
 @given(outcome=outcomes, dead_letter=st.booleans(), chance=randomness)
@@ -181,6 +252,15 @@ def test_misses_are_counted_whatever_came_between_them(others: list[str]):
     assert decide(command, HandlerMissing(), 0.5).state is State.DEAD_LETTER
 
 
+def test_misses_before_a_revival_do_not_count():
+    misses = [past_attempt(outcome="handler_missing")] * MAX_HANDLER_MISSES
+    revived = past_attempt(outcome="dead_letter", revived_at=START)
+    command = claimed_command(history=(*misses, revived, *misses[1:]))
+
+    assert decide(command, HandlerMissing(), 0.5).state is State.SCHEDULED
+    assert decide(replace(command, history=(*command.history, misses[0])), HandlerMissing(), 0.5).state.is_terminal
+
+
 def test_the_error_of_a_missing_handler_names_what_to_look_for():
     settlement = decide(claimed_command(name="pack", queue=QUEUE), HandlerMissing(), 0.5)
 
@@ -225,11 +305,22 @@ def test_the_soonest_of_each_queue_counts():
     assert soonest([("a", SECOND), ("b", 2 * SECOND), ("a", timedelta(0))]) == {"a": timedelta(0), "b": 2 * SECOND}
 
 
-def test_terminal_states_lead_nowhere_and_every_state_in_use_can_be_reached():
+def test_what_has_ended_goes_on_only_if_somebody_revives_it_and_what_succeeded_never():
+    unsuccessful = {state for state in State if state.is_terminal} - {State.COMPLETED}
+
+    assert State.COMPLETED not in TRANSITIONS
+    assert all(TRANSITIONS[state] == {State.PENDING} for state in unsuccessful)
+
+
+def test_every_state_that_may_be_left_can_be_reached():
     reached = frozenset().union(*TRANSITIONS.values())
 
-    assert all(state is None or not state.is_terminal for state in TRANSITIONS)
-    assert reached == {state for state in TRANSITIONS if state} | {state for state in reached if state.is_terminal}
+    assert reached == {state for state in TRANSITIONS if state} | {State.COMPLETED}
+
+
+def test_every_live_state_in_use_leads_to_an_attempt_and_may_be_cancelled():
+    for state in {state for state in TRANSITIONS if state and not state.is_terminal}:
+        assert TRANSITIONS[state] >= {State.STARTED, State.CANCELLED}
 
 
 def test_the_drawing_shows_the_moves_of_the_code_and_no_others():

@@ -15,8 +15,11 @@ from typing_extensions import TypedDict
 from durex_core import AsyncContext, Context, Durex, Spec
 from durex_core.backoff import Constant, Exponential
 from durex_core.errors import InvalidPayload, InvalidSpec, PayloadTooLarge, RegistrationError, UnknownCommand
+from durex_core.facts import AttemptFacts
+from durex_core.handle import CommandHandle
+from durex_core.handlers import Handler
 from durex_core.model import NewCommand
-from durex_core.registry import CommandHandle, Handler, Registry
+from durex_core.registry import Registry
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -47,7 +50,7 @@ def registry() -> Registry:
 
 
 def register(registry: Registry, function: Callable[..., Any], name: str = "pack", **options: Any) -> Handler:
-    return registry.register(name, function, queue=options.pop("queue", None), options=options)  # type: ignore[arg-type]
+    return registry.register(name, function, options)
 
 
 def prepare(registry: Registry, payload: Any = None, **options: Any) -> NewCommand:
@@ -110,7 +113,7 @@ def test_a_handler_may_leave_out_its_context_and_its_payload(
 
 
 def test_arguments_are_passed_as_the_signature_asks_for_them(registry: Registry):
-    context = Context(claimed_command())
+    context = AttemptFacts(claimed_command())
 
     assert register(registry, with_both, "a").arguments(context, 1) == [context, 1]
     assert register(registry, with_payload, "b").arguments(context, 1) == [1]
@@ -186,7 +189,7 @@ def test_a_name_or_queue_that_is_none_is_refused(registry: Registry, name: Any):
         ("retries", 1001),
         ("retries", True),
         ("priority", 40_000),
-        ("timeout", timedelta(0)),
+        ("timeout", timedelta(days=8)),
         ("timeout", 30),
         ("backoff", "exponential"),
         ("dead_letter", "no"),
@@ -199,7 +202,9 @@ def test_a_default_out_of_its_bounds_is_refused_by_its_name(registry: Registry, 
         register(registry, with_payload, **{option: value})
 
 
-@pytest.mark.parametrize("option", ["retires", "payload", "id", "queues", "unique_key", "idempotency_key", "delay"])
+@pytest.mark.parametrize(
+    "option", ["retires", "id", "queues", "run_at", "sequence", "unique_key", "idempotency_key", "delay"]
+)
 def test_an_option_that_does_not_exist_is_refused_by_its_name(registry: Registry, option: str):
     with pytest.raises(RegistrationError, match=f"command 'pack': {option}: is no option of a command"):
         register(registry, with_payload, **{option: 3})

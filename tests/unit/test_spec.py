@@ -13,7 +13,8 @@ from durex_core.backoff import Constant, Exponential, Jittered, Linear, NoBackof
 from durex_core.errors import InvalidSpec
 from durex_core.ids import new_id
 from durex_core.model import NewCommand
-from durex_core.registry import Registry, make_spec
+from durex_core.options import make_spec
+from durex_core.registry import Registry
 
 MICROSECOND = timedelta(microseconds=1)
 ZERO = timedelta(0)
@@ -23,7 +24,7 @@ ZERO = timedelta(0)
 def registry() -> Registry:
     """A registry with one command that takes anything."""
     registry = Registry(max_payload_bytes=1000)
-    registry.register("pack", lambda payload: payload, queue=None, options={})
+    registry.register("pack", lambda payload: payload, {})
     return registry
 
 
@@ -51,13 +52,35 @@ def test_an_option_within_its_bounds_is_taken_as_it_is(registry: Registry, optio
     assert getattr(prepare(registry, **{option: value}), option) == value
 
 
+RARE: dict[str, list[Any]] = {
+    "deadline": [MICROSECOND, timedelta(days=3660)],
+    "start_within": [MICROSECOND, timedelta(days=3660)],
+    "period": [MICROSECOND, timedelta(days=3660)],
+    "sequence": [("pack",), ("pack",) * 100],
+    "metadata": [{"a": None}, {"x" * 255: [{}]}, {str(number): 1 for number in range(50)}],
+    "traceparent": ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
+}
+
+
+@pytest.mark.parametrize(("option", "value"), [(option, value) for option, values in RARE.items() for value in values])
+def test_a_rare_option_within_its_bounds_is_taken_as_it_is(registry: Registry, option: str, value: Any):
+    assert getattr(prepare(registry, **{option: value}).extras, option) == value
+
+
 CONTROL = ["\0", "a\n", "\x1f", "a\x7fb", "\t"]
 REFUSED: dict[str, list[Any]] = {
     "delay": [-MICROSECOND, timedelta(days=3660) + MICROSECOND, 5, 5.0, "5", "PT5S", math.nan],
     "priority": [-32769, 32768, 1.0, "1", True, None.__class__, math.inf],
     "retries": [-1, 1001, 1.5, "3", True, False],
-    "timeout": [ZERO, -MICROSECOND, timedelta(days=7) + MICROSECOND, 30, "30"],
+    "timeout": [-MICROSECOND, timedelta(days=7) + MICROSECOND, 30, "30"],
     "backoff": [3, "exponential", timedelta(seconds=1), {"kind": "fibonacci"}, {"kind": "constant", "delay": -1}],
+    "deadline": [-MICROSECOND, timedelta(days=3660) + MICROSECOND, 5, "PT5S"],
+    "start_within": [-MICROSECOND, timedelta(days=3660) + MICROSECOND, 5, "PT5S"],
+    "period": [ZERO, -MICROSECOND, timedelta(days=3660) + MICROSECOND, 5, "PT5S"],
+    "sequence": ["pack", ["pack"] * 101, 3, {"pack": 1}],
+    "sequence[0]": [[""], ["a b"], [3], [None]],
+    "metadata": [[("a", 1)], "a", 3, {3: 1}, {"x" * 256: 1}],
+    "traceparent": ["", 3, b"00", "00-0-0-00"],
     "dead_letter": [0, 1, "no", "false"],
     "tags": ["abc", ["a"] * 21, 3, {"a": 1}],
     "tags[0]": [[""], ["x" * 101], [3], [None], [b"a"], *([text] for text in CONTROL), ["\ud800"]],
@@ -132,7 +155,7 @@ def test_a_spec_is_checked_when_it_is_enqueued_even_if_it_was_made_by_hand(regis
 @given(text=st.text(min_size=1, max_size=300))
 def test_a_key_is_taken_as_it_is_unless_it_is_too_long_or_holds_what_nobody_sees(text: str):
     registry = Registry(max_payload_bytes=1000)
-    registry.register("pack", lambda payload: payload, queue=None, options={})
+    registry.register("pack", lambda payload: payload, {})
 
     is_fine = len(text) <= 255 and not any(
         char < " " or char == "\x7f" or "\ud800" <= char <= "\udfff" for char in text

@@ -3,6 +3,5 @@
 python -m functions.commands.demo [--keep] [--port PORT]
 
 A worker and the HTTP API run on SQLite in a temporary folder. Orders are POSTed over HTTP, and what is shown of them
-was read over HTTP too, except for one thing: the API has no search yet, so that the ids of the commands that came out
-of others are looked up in the database.
+was read over HTTP too.
 """

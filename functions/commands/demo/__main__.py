@@ -24,7 +24,7 @@ from functions.commands.demo.client import Client
 from functions.commands.demo.orders import Flow
 
 _FRAME_SECONDS = 0.05
-_PACE_SECONDS = 0.25
+_PACE_SECONDS = 0.12
 _LONGEST_SECONDS = 30.0
 _EXAMPLE = {"id": "B-1", "amount": 42}
 
@@ -60,7 +60,7 @@ def _serve(database: Path, *, port: int, keep: bool) -> int:
     output = console(sys.stdout)
     try:
         with Service(server, app.worker()):
-            faults = _demonstrate(output, server.url, database)
+            faults = _demonstrate(output, server.url)
             if keep:
                 _keep(output, server.url)
             return 1 if faults else 0
@@ -68,9 +68,9 @@ def _serve(database: Path, *, port: int, keep: bool) -> int:
         app.close()
 
 
-def _demonstrate(output: Console, url: str, database: Path) -> list[str]:
+def _demonstrate(output: Console, url: str) -> list[str]:
     start = monotonic_seconds()
-    flow = Flow(Client(url), database)
+    flow = Flow(Client(url))
     output.print(screen.greeting(url))
     with Live(console=output, auto_refresh=False) as live:
         for sent in flow.requests():

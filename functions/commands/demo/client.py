@@ -38,6 +38,10 @@ class Client:
         """Look a command up."""
         return self._send(Request(f"{self._commands}/{command_id}"))  # noqa: S310  the URL is ours
 
+    def children(self, command_id: str) -> Answer:
+        """List the commands that came out of one, the newest first."""
+        return self._send(Request(f"{self._commands}?parent_id={command_id}"))  # noqa: S310  the URL is ours
+
     def _send(self, request: Request) -> Answer:
         start = monotonic_seconds()
         try:

@@ -29,7 +29,8 @@ def greeting(url: str) -> Text:
         ("durex demo", "bold"),
         ("  API, worker and SQLite in one process, at ", "dim"),
         (f"{url}\n", "cyan"),
-        ("Each order is a chain of commands: process_order → charge → ship.\n", "dim"),
+        ("Each order is a chain of commands: process_order → reserve → charge → ship.\n", "dim"),
+        ("A parcel that is refused for good is undone backwards: refund, then restock.\n", "dim"),
     )
 
 
@@ -47,15 +48,17 @@ def request_line(sent: Sent) -> Text:
 def board(flow: Flow) -> RenderableType:
     """Return where every command stands."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    table.add_column("order", width=12)
-    for stage, width in zip(STAGES, (15, 19, 13), strict=True):
+    table.add_column("order", width=6)
+    for stage, width in zip(STAGES, (13, 15, 18, 11), strict=True):
         table.add_column(stage, width=width, no_wrap=True)
     table.add_column("in all", width=7, justify="right")
     for journey in flow.orders:
         cells = [_cell(command) for command in journey.commands]
         rest = [Text("·", "dim")] * (len(STAGES) - len(cells))
         table.add_row(journey.label, *cells, *rest, duration(journey.seconds) if journey.is_over else "")
-    failing = [Text.assemble(f"{flow.failure.label:<14}", _cell(flow.failure.commands[0]))] if flow.failure else []
+        if journey.undoing:
+            table.add_row(Text("undone", "yellow"), *_undoing(journey.undoing))
+    failing = [Text.assemble(f"{flow.failure.label:<14}", _end(flow.failure.commands[0]))] if flow.failure else []
     return Padding(Group(table, *failing, Text(), _tally(flow)), (1, 0, 0, 0))
 
 
@@ -99,15 +102,36 @@ def _cell(command: dict[str, Any]) -> Text:
         case State.STARTED:
             said = f"▶ attempt {attempt}"
         case State.DEAD_LETTER:
-            said = f"✘ in the dead letter queue after {attempt} attempts"
+            said = "✘ for good"
         case _:
             said = f"↻ attempt {attempt} failed" if failures else f"○ {state.value}"
     return Text(said, _STYLES.get(state, "yellow"))
 
 
+def _end(command: dict[str, Any]) -> Text:
+    """Return a command that stands by itself, in more words."""
+    if command["state"] != State.DEAD_LETTER:
+        return _cell(command)
+    return Text(f"✘ in the dead letter queue after {command['attempt']} attempts", _STYLES[State.DEAD_LETTER])
+
+
+def _undoing(commands: list[dict[str, Any]]) -> list[Text]:
+    """Return the cells of what undoes an order: each stands below the stage that it undoes."""
+    below = {"restock": "reserve", "refund": "charge"}
+    cells = {below.get(command["name"]): _undo(command) for command in commands}
+    return [cells.get(stage, Text("◀" if stage == STAGES[-1] else "", "dim")) for stage in STAGES]
+
+
+def _undo(command: dict[str, Any]) -> Text:
+    state = State(command["state"])
+    mark = {State.COMPLETED: "✔", State.STARTED: "▶", State.DEAD_LETTER: "✘"}.get(state, "○")
+    took = duration(command["history"][-1]["duration_seconds"]) if state is State.COMPLETED else ""
+    return Text(f"{command['name']} {mark} {took}".rstrip(), _STYLES.get(state, "yellow"))
+
+
 def _tally(flow: Flow) -> Text:
     """Return how many commands stand in each state."""
-    counted = Counter(State(command["state"]) for journey in flow.journeys for command in journey.commands)
+    counted = Counter(State(command["state"]) for journey in flow.journeys for command in journey.all)
     parts = [(f"{counted[state]} {state.value}   ", _STYLES.get(state, "yellow")) for state in State if counted[state]]
     return Text.assemble((f"{counted.total()} commands:  ", "dim"), *parts)
 
@@ -119,6 +143,8 @@ def _summary(flow: Flow) -> Table:
     posts = [answer.seconds for answer in flow.enqueued]
     summary.add_row("enqueue", f"a POST took {_spread(posts)}; its answer means: stored for good")
     summary.add_row("orders", _orders(flow))
+    for journey in flow.undone:
+        summary.add_row("undone", _undone(journey))
     if flow.again:
         summary.add_row("sent twice", f"one Idempotency-Key, one command: {flow.again.status}, {_created(flow.again)}")
     if flow.refused:
@@ -134,15 +160,18 @@ def _created(answer: Answer) -> str:
 
 def _orders(flow: Flow) -> str:
     shipped = [journey for journey in flow.orders if journey.is_completed]
-    smooth = [journey.seconds for journey in shipped if not _was_declined(journey)]
-    declined = [journey.seconds for journey in shipped if _was_declined(journey)]
+    smooth = [journey.seconds for journey in shipped if not journey.was_declined]
+    declined = [journey.seconds for journey in shipped if journey.was_declined]
     said = f"{len(shipped)} of {len(flow.orders)} shipped"
     said += f", each in {_spread(smooth)}" if smooth else ""
     return said + (f",\nor {_spread(declined)} where the bank declined once" if declined else "")
 
 
-def _was_declined(journey: Journey) -> bool:
-    return bool(journey.commands[1]["attempt"] > 1)
+def _undone(journey: Journey) -> Text:
+    """Say why an order was undone, and in which order."""
+    last = journey.commands[-1]
+    steps = " and then ".join(command["name"] for command in journey.undoing or [])
+    return Text.assemble((last["error"]["message"], "red"), f"\n{last['name']} failed for good, so {steps} followed")
 
 
 def _spread(seconds: Sequence[float]) -> str:

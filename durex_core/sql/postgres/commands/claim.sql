@@ -1,6 +1,7 @@
--- Takes the most urgent ready commands of these queues under a new lease: expired leases, due ones, pending ones.
--- Rows that another worker is claiming are passed over. A taken-over lease leaves its crash in the history; a command
--- whose budget is spent keeps its attempt number and is handed over for its ending.
+-- Takes the most urgent ready commands of these queues under a new lease: expired leases, due ones, pending ones; and
+-- what expires. Rows that another worker is claiming are passed over. A taken-over lease leaves its crash in the
+-- history; a command whose budget is spent, or whose time is over, keeps its attempt number and is handed over for its
+-- ending.
 WITH lane AS (
     SELECT jsonb_array_elements_text(:queues) AS queue
 ),
@@ -12,12 +13,23 @@ expired AS MATERIALIZED (
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ),
+overdue AS MATERIALIZED (
+    SELECT found.id, found.priority, found.ready_at
+    FROM lane CROSS JOIN LATERAL (
+        SELECT id, priority, ready_at
+        FROM durex.commands
+        WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL AND expires_at <= :now
+        ORDER BY expires_at
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ) AS found
+),
 due AS MATERIALIZED (
     SELECT found.id, found.priority, found.ready_at
     FROM lane CROSS JOIN LATERAL (
         SELECT id, priority, ready_at
         FROM durex.commands
-        WHERE queue = lane.queue AND state = 'scheduled' AND ready_at <= :now
+        WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at <= :now
         ORDER BY ready_at
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
@@ -35,14 +47,29 @@ pending AS MATERIALIZED (
     ) AS found
 ),
 chosen AS MATERIALIZED (
-    SELECT id
-    FROM (SELECT * FROM expired UNION ALL SELECT * FROM due UNION ALL SELECT * FROM pending) AS candidate
+    -- What is overdue may be due or pending too: no scan passes over it, since there may be many before the others.
+    SELECT DISTINCT id, priority, ready_at
+    FROM (
+        SELECT * FROM expired
+        UNION ALL SELECT * FROM overdue
+        UNION ALL SELECT * FROM due
+        UNION ALL SELECT * FROM pending
+    ) AS candidate
     ORDER BY priority DESC, ready_at, id
     LIMIT :limit
 )
 UPDATE durex.commands AS command
 SET state = 'started',
-    attempt = least(command.attempt + 1, command.retries + 1),
+    attempt = CASE
+        WHEN command.ending IS NOT NULL OR command.expires_at <= :now THEN command.attempt
+        ELSE least(command.attempt + 1, command.retries + 1)
+    END,
+    -- The limit on the start binds the first attempt alone, and no deadline binds an ending.
+    expires_at = CASE
+        WHEN command.ending IS NOT NULL THEN NULL
+        WHEN command.expires_at <= :now THEN command.expires_at
+        ELSE command.deadline_at
+    END,
     lease_number = command.lease_number + 1,
     lease_expires_at = :now + make_interval(secs => :lease_seconds),
     started_at = :now,

@@ -1,4 +1,4 @@
--- Promotes scheduled commands that are due, the longest due first.
+-- Promotes commands that are due, the longest due first.
 UPDATE durex.commands AS command
 SET state = 'pending'
 FROM (
@@ -6,7 +6,7 @@ FROM (
     FROM jsonb_array_elements_text(:queues) AS lane (queue) CROSS JOIN LATERAL (
         SELECT id
         FROM durex.commands
-        WHERE queue = lane.queue AND state = 'scheduled' AND ready_at <= :now
+        WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at <= :now
         ORDER BY ready_at
         LIMIT :limit
         FOR UPDATE SKIP LOCKED

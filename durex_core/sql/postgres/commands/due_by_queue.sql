@@ -12,8 +12,16 @@ FROM jsonb_array_elements_text(:queues) AS lane (queue) CROSS JOIN LATERAL (
     (
         SELECT ready_at
         FROM durex.commands
-        WHERE queue = lane.queue AND state = 'scheduled'
+        WHERE queue = lane.queue AND state IN ('scheduled', 'repeating')
         ORDER BY ready_at
+        LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT expires_at
+        FROM durex.commands
+        WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL
+        ORDER BY expires_at
         LIMIT 1
     )
 ) AS next

@@ -2,7 +2,7 @@
 WITH ended AS (
     SELECT *
     FROM json_to_recordset(:rows) AS row (
-        id uuid, lease_number bigint, state text, retention text, result json, error jsonb
+        id uuid, lease_number bigint, state text, retention text, result json, error jsonb, recovery json
     )
 ),
 moved AS (
@@ -12,16 +12,18 @@ moved AS (
       AND command.lease_number = ended.lease_number
       AND command.state = 'started'
       AND command.lease_expires_at > :now
-    RETURNING command.*, ended.state AS ended_state, ended.retention, ended.result, ended.error
+    RETURNING command.*, ended.state AS ended_state, ended.retention, ended.result, ended.error, ended.recovery
 )
 INSERT INTO durex.finished_commands (
     id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, started_at, finished_at,
     created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key, idempotency_key,
-    retention, payload, backoff, tags, history, result, error
+    retention, payload, backoff, tags, history, result, error, deadline_at, expires_at, extras, progress, join_id,
+    children, recovery
 )
 SELECT
     id, name, queue, ended_state, priority, ready_at, attempt, retries, run, lease_number, started_at, :now,
     created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key, idempotency_key,
-    retention, payload, backoff, tags, history, result, error
+    retention, payload, backoff, tags, history, result, error, deadline_at, expires_at, extras, progress, join_id,
+    children, recovery
 FROM moved
 RETURNING id, lease_number

@@ -1,6 +1,6 @@
--- Takes the most urgent ready commands of these queues under a new lease: expired leases, due ones, pending ones.
--- A taken-over lease leaves its crash in the history; a command whose budget is spent keeps its attempt number and is
--- handed over for its ending.
+-- Takes the most urgent ready commands of these queues under a new lease: expired leases, due ones, pending ones; and
+-- what expires. A taken-over lease leaves its crash in the history; a command whose budget is spent, or whose time is
+-- over, keeps its attempt number and is handed over for its ending.
 WITH candidate AS (
     SELECT * FROM (
         SELECT id, priority, ready_at
@@ -15,7 +15,17 @@ WITH candidate AS (
     JOIN commands ON commands.id IN (
         SELECT id
         FROM commands
-        WHERE queue = lane.value AND state = 'scheduled' AND ready_at <= :now
+        WHERE queue = lane.value AND state <> 'started' AND expires_at IS NOT NULL AND expires_at <= :now
+        ORDER BY expires_at
+        LIMIT :limit
+    )
+    UNION ALL
+    SELECT commands.id, priority, ready_at
+    FROM json_each(:queues) AS lane
+    JOIN commands ON commands.id IN (
+        SELECT id
+        FROM commands
+        WHERE queue = lane.value AND state IN ('scheduled', 'repeating') AND ready_at <= :now
         ORDER BY ready_at
         LIMIT :limit
     )
@@ -32,7 +42,16 @@ WITH candidate AS (
 )
 UPDATE commands
 SET state = 'started',
-    attempt = min(attempt + 1, retries + 1),
+    attempt = CASE
+        WHEN ending IS NOT NULL OR expires_at <= :now THEN attempt
+        ELSE min(attempt + 1, retries + 1)
+    END,
+    -- The limit on the start binds the first attempt alone, and no deadline binds an ending.
+    expires_at = CASE
+        WHEN ending IS NOT NULL THEN NULL
+        WHEN expires_at <= :now THEN expires_at
+        ELSE deadline_at
+    END,
     lease_number = lease_number + 1,
     lease_expires_at = :now + CAST(round(:lease_seconds * 1000000) AS INTEGER),
     started_at = :now,
@@ -48,5 +67,6 @@ SET state = 'started',
             )
         )
     END
-WHERE id IN (SELECT id FROM candidate ORDER BY priority DESC, ready_at, id LIMIT :limit)
+-- What is overdue may be due or pending too: no scan passes over it, since there may be many before the others.
+WHERE id IN (SELECT id FROM candidate GROUP BY id ORDER BY priority DESC, ready_at, id LIMIT :limit)
 RETURNING *

@@ -1,4 +1,4 @@
--- Promotes scheduled commands that are due, the longest due first.
+-- Promotes commands that are due, the longest due first.
 UPDATE commands
 SET state = 'pending'
 WHERE id IN (
@@ -7,7 +7,7 @@ WHERE id IN (
     JOIN commands AS due ON due.id IN (
         SELECT id
         FROM commands
-        WHERE queue = lane.value AND state = 'scheduled' AND ready_at <= :now
+        WHERE queue = lane.value AND state IN ('scheduled', 'repeating') AND ready_at <= :now
         ORDER BY ready_at
         LIMIT :limit
     )

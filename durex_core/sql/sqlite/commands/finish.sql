@@ -2,13 +2,14 @@
 INSERT INTO finished_commands (
     id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, started_at, finished_at,
     created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key, idempotency_key,
-    retention, payload, backoff, tags, history, result, error
+    retention, payload, backoff, tags, history, result, error, deadline_at, expires_at, extras, progress, join_id,
+    children, recovery
 )
 SELECT
     commands.id, name, queue, ended.value ->> 'state', priority, ready_at, attempt, retries, run, lease_number,
     started_at, :now, created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key,
     idempotency_key, ended.value ->> 'retention', payload, backoff, tags, history, ended.value -> 'result',
-    ended.value -> 'error'
+    ended.value -> 'error', deadline_at, expires_at, extras, progress, join_id, children, ended.value -> 'recovery'
 FROM json_each(:rows) AS ended
 JOIN commands
   ON commands.id = ended.value ->> 'id'
@@ -17,7 +18,9 @@ JOIN commands
  AND commands.lease_expires_at > :now
 RETURNING id, lease_number;
 
--- A live row and a finished one with the same id are the move half done, in this very transaction.
+-- A live row and a finished one of the same run are the move half done, in this very transaction.
 DELETE FROM commands
 WHERE id IN (SELECT value ->> 'id' FROM json_each(:rows))
-  AND id IN (SELECT id FROM finished_commands);
+  AND EXISTS (
+    SELECT 1 FROM finished_commands AS finished WHERE finished.id = commands.id AND finished.run = commands.run
+  );

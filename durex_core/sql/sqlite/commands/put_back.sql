@@ -4,6 +4,8 @@ UPDATE commands
 SET state = ended.value ->> 'state',
     ready_at = :now + CAST(round((ended.value ->> 'delay_seconds') * 1000000) AS INTEGER),
     attempt = attempt - (ended.value ->> 'given_back'),
+    ending = ended.value ->> 'ending',
+    expires_at = iif(ended.value ->> 'ending' IS NULL, deadline_at, NULL),
     lease_expires_at = NULL,
     started_at = NULL,
     worker = NULL,
@@ -12,7 +14,8 @@ SET state = ended.value ->> 'state',
         '$[#]',
         json_object(
             'outcome', ended.value ->> 'outcome', 'attempt', attempt, 'lease_number', lease_number, 'worker', worker,
-            'started_at', started_at, 'ended_at', :now, 'error', json(ended.value -> 'error')
+            'started_at', started_at, 'ended_at', :now, 'error', json(ended.value -> 'error'),
+            'hook_error', json(ended.value -> 'hook_error')
         )
     )
 FROM json_each(:rows) AS ended

@@ -1,0 +1,113 @@
+"""Handlers and hooks: the functions behind a command, and how to call them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from durex_core import payloads, strict_json
+from durex_core.errors import InvalidPayload
+from durex_core.facts import AttemptFacts
+from durex_core.model import CommandOptions, ErrorInfo, Spec
+from durex_core.options import Options
+from durex_core.payloads import Upcast
+from durex_core.signatures import Role
+
+ErrorTypes = tuple[type[BaseException], ...]
+
+
+class HandlerOptions(CommandOptions, total=False):
+    """What may be said of a command where its handler is registered, beside the defaults of its specs.
+
+    Attributes:
+        queue: the queue of its commands (default: one of its own, named like the command).
+        upcast: makes the payload of today from a stored one that no longer fits the type of the handler, or of a hook.
+        never_retry: exceptions that fail a command for good, whatever retries are left; they add to the app's.
+        on_recover: called when a command has failed for good; what it returns is stored as a handler's would be.
+        on_expired: the same for one that expired.
+        permanent: whether one command of this name is always to be there.
+    """
+
+    queue: str | None
+    upcast: Upcast | None
+    never_retry: Iterable[type[BaseException]] | None
+    on_recover: Callable[..., Any] | None
+    on_expired: Callable[..., Any] | None
+    permanent: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A function that is called when a command ends other than well, and how to call it."""
+
+    function: Callable[..., Any]
+    is_async: bool
+    roles: tuple[Role, ...]
+    payload_type: TypeAdapter[Any] | None
+    upcast: Upcast | None = None
+
+    def arguments(self, context: AttemptFacts, payload: Any, error: ErrorInfo | None) -> list[Any]:
+        """Return the hook's arguments, from the payload as it is stored.
+
+        Raises:
+            InvalidPayload: the payload does not fit what the hook's own annotation asks for.
+        """
+        return [self._argument(role, context, payload, error) for role in self.roles]
+
+    def _argument(self, role: Role, context: AttemptFacts, payload: Any, error: ErrorInfo | None) -> Any:
+        match role:
+            case "ctx":
+                return context
+            case "error":
+                return error
+            case "payload" if self.payload_type is not None:
+                return payloads.read(self.payload_type, strict_json.encode(payload), self.upcast)
+            case "payload":
+                return payload
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A registered function, how to call it, and what holds for its commands.
+
+    `defaults` are the options of its specs, the app's among them; `options` are those that are set, as `merge` reads
+    them at each enqueue.
+    """
+
+    name: str
+    queue: str
+    function: Callable[..., Any]
+    defaults: Spec
+    is_async: bool
+    takes_context: bool
+    takes_payload: bool
+    payload_type: TypeAdapter[Any] | None
+    options: Options = field(default_factory=dict, repr=False)
+    default_payload: Any = None
+    upcast: Upcast | None = None
+    never_retry: ErrorTypes = ()
+    on_recover: Hook | None = None
+    on_expired: Hook | None = None
+    is_permanent: bool = False
+
+    def check(self, payload: Any, text: str | None = None) -> None:
+        """Refuse a plain JSON payload that the handler could not take; its JSON text spares making it again.
+
+        Raises:
+            InvalidPayload: it does not fit; every fault is named by its field.
+        """
+        if not self.takes_payload and payload is not None:
+            raise InvalidPayload("payload", f"command {self.name!r} takes no payload")
+        if self.payload_type is not None:
+            payloads.read(self.payload_type, text or strict_json.encode(payload), self.upcast)
+
+    def decode(self, payload: Any) -> Any:
+        """Turn a plain JSON payload into what the handler's annotation asks for."""
+        if self.payload_type is None:
+            return payload
+        return payloads.read(self.payload_type, strict_json.encode(payload), self.upcast)
+
+    def arguments(self, context: AttemptFacts, payload: Any) -> list[Any]:
+        """Return the handler's arguments, from a decoded payload."""
+        return [context] * self.takes_context + [payload] * self.takes_payload

@@ -1,0 +1,108 @@
+"""Observers: whoever wants to hear of what durex does, such as metrics, error trackers and audit logs."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from durex_core.model import Command, ErrorInfo, NewCommand, State
+from durex_core.rules.lifecycle import Settlement
+
+_log = logging.getLogger(__name__)
+
+
+class Observer:
+    """Hears of what this process does; override what you want to hear.
+
+    Methods are called after the commit, from any thread, and must be quick and thread-safe. What one of them raises is
+    logged and changes nothing.
+    """
+
+    def enqueued(self, commands: Sequence[NewCommand]) -> None:
+        """Commands were stored."""
+
+    def started(self, command: Command) -> None:
+        """An attempt is about to run its handler."""
+
+    def settled(self, settlement: Settlement, seconds: float) -> None:
+        """The end of a claim was stored; the handler ran for `seconds`, or 0 if it did not run."""
+
+    def cancelled(self, commands: Sequence[Command]) -> None:
+        """Commands were cancelled from outside."""
+
+    def revived(self, command: Command) -> None:
+        """A finished command was put back to run again."""
+
+    def pruned(self, commands: int) -> None:
+        """So many finished commands were dropped."""
+
+    def store_failed(self, operation: str, error: Exception) -> None:
+        """The database refused something or could not be reached."""
+
+
+class OnError(Observer):
+    """Calls a function with each command that failed for good."""
+
+    def __init__(self, function: Callable[[Command, ErrorInfo], None]) -> None:
+        """Name the function."""
+        self._function = function
+
+    def settled(self, settlement: Settlement, seconds: float) -> None:  # noqa: ARG002  it is an observer's
+        """Call it, if this was a failure for good."""
+        if settlement.state in (State.DEAD_LETTER, State.FAILED) and settlement.error is not None:
+            self._function(settlement.command, settlement.error)
+
+
+class Observers(Observer):
+    """All the observers of an application, as one."""
+
+    def __init__(self, observers: Iterable[Observer] = ()) -> None:
+        """Begin with some."""
+        self._observers = list(observers)
+
+    def add(self, observer: Observer) -> None:
+        """Let another one hear of everything from here on."""
+        self._observers.append(observer)
+
+    @contextmanager
+    def hearing(self, observer: Observer) -> Iterator[None]:
+        """Let an observer hear of everything during the block."""
+        self.add(observer)
+        try:
+            yield
+        finally:
+            self._observers.remove(observer)
+
+    def enqueued(self, commands: Sequence[NewCommand]) -> None:
+        """Tell all."""
+        self._tell(lambda observer: observer.enqueued(commands))
+
+    def started(self, command: Command) -> None:
+        """Tell all."""
+        self._tell(lambda observer: observer.started(command))
+
+    def settled(self, settlement: Settlement, seconds: float) -> None:
+        """Tell all."""
+        self._tell(lambda observer: observer.settled(settlement, seconds))
+
+    def cancelled(self, commands: Sequence[Command]) -> None:
+        """Tell all."""
+        self._tell(lambda observer: observer.cancelled(commands))
+
+    def revived(self, command: Command) -> None:
+        """Tell all."""
+        self._tell(lambda observer: observer.revived(command))
+
+    def pruned(self, commands: int) -> None:
+        """Tell all."""
+        self._tell(lambda observer: observer.pruned(commands))
+
+    def store_failed(self, operation: str, error: Exception) -> None:
+        """Tell all."""
+        self._tell(lambda observer: observer.store_failed(operation, error))
+
+    def _tell(self, news: Callable[[Observer], None]) -> None:
+        for observer in tuple(self._observers):
+            try:
+                news(observer)
+            except Exception:  # noqa: BLE001  an observer's fault is not the command's
+                _log.exception("the observer %r raised", observer)

@@ -1,0 +1,5 @@
+-- Makes a command ready that waits for its time. No row: it waits for none.
+UPDATE durex.commands
+SET state = 'pending', ready_at = :now
+WHERE id = :id AND state IN ('scheduled', 'repeating')
+RETURNING *
