@@ -128,6 +128,7 @@ class Spec:
         backoff: the wait between attempts (default none).
         timeout: the longest that one attempt may take (default no limit of its own; zero: none).
         deadline: the time it has from the moment it is due until it must have ended; then it expires (zero: none).
+            For one that waits for others (`SpawnThen`) it counts from when it was stored.
         deadline_at: the same as a moment, for all runs of a command that repeats.
         start_within: the time it has from the moment it is due until its first attempt must have started; then it
             expires (zero: none).

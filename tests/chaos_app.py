@@ -17,17 +17,30 @@ from uuid import UUID
 
 from durex_core import AsyncContext, Context, Durex, Spec
 from durex_core.backoff import Constant
+from durex_core.errors import NonRetryable
 from durex_core.facts import AttemptFacts
-from durex_core.results import Next, Spawn
+from durex_core.results import Next, Spawn, SpawnThen
 
 MANY = 200
 """Retries of commands that no number of crashes is to end."""
 
-CHILDREN = {"chain": 1, "gated_chain": 1, "fan_out": 2}
+PARTS = ("plain", "flaky", "asynchronous")
+"""What a join consists of."""
+
+CHILDREN = {"chain": 1, "gated_chain": 1, "fan_out": 2, "join": 4, "gated_join": 3, "saga": 3, "gated_saga": 3}
 """How many children the commands of a name have; the others have none."""
 
-MIXED = {"plain": 60, "asynchronous": 40, "chain": 40, "fan_out": 30, "flaky": 30, "hopeless": 20}
-"""A few hundred commands of all kinds, which have a hundred children."""
+MIXED = {
+    "plain": 60,
+    "asynchronous": 40,
+    "chain": 40,
+    "fan_out": 30,
+    "flaky": 30,
+    "hopeless": 20,
+    "join": 15,
+    "saga": 15,
+}
+"""A few hundred commands of all kinds, which have two hundred children."""
 
 SOON = Constant(timedelta(milliseconds=50))
 
@@ -63,6 +76,8 @@ def make_app(url: str, log: Path | None = None, gate: Path | None = None) -> Dur
     _add_steady(app, Log(log))
     _add_parents(app, Log(log), gate)
     _add_failing(app, Log(log))
+    _add_joins(app, Log(log))
+    _add_sagas(app, Log(log), gate)
     return app
 
 
@@ -121,6 +136,53 @@ def _add_failing(app: Durex, log: Log) -> None:
     def poison(ctx: Context) -> None:
         log.note("begin", ctx)
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _add_joins(app: Durex, log: Log) -> None:
+    @app.command("join", retries=MANY)
+    def join(ctx: Context) -> SpawnThen:
+        return SpawnThen([Spec(name) for name in PARTS], Spec("joined"), result=log.work(ctx))
+
+    @app.command("gated_join", retries=MANY)
+    def gated_join(ctx: Context) -> SpawnThen:
+        return SpawnThen([Spec("plain"), Spec("gated")], Spec("joined"), result=log.work(ctx))
+
+    @app.command("joined", retries=MANY)
+    def joined(ctx: Context) -> object:
+        return log.work(ctx)
+
+
+def _add_sagas(app: Durex, log: Log, gate: Path | None) -> None:
+    def fail(ctx: Context) -> None:
+        ctx.compensate_with(Spec("undo"))
+        ctx.compensate_with(Spec("undo"))
+        log.work(ctx)
+        raise NonRetryable("as always")
+
+    @app.command("saga", retries=MANY)
+    def saga(ctx: Context) -> None:
+        fail(ctx)
+
+    @app.command("gated_saga", retries=MANY)
+    def gated_saga(ctx: Context) -> None:
+        fail(ctx)
+
+    @saga.on_recover
+    def recover() -> Next:
+        return Next(Spec("plain"))
+
+    @gated_saga.on_recover
+    def recover_when_open(ctx: Context) -> Next:
+        log.note("hook", ctx)
+        while gate is None or not gate_of(gate, ctx.attempt).exists():
+            threading.Event().wait(0.01)
+        return Next(Spec("plain"))
+
+    @app.command("undo", retries=MANY)
+    async def undo(ctx: AsyncContext) -> object:
+        log.note("begin", ctx)
+        log.note("end", ctx)
+        return {"lease_number": ctx.command.lease_number}
 
 
 def gate_of(gate: Path, attempt: int) -> Path:

@@ -105,6 +105,8 @@ class Account:
         """See that every command ended once, as it should, and that its history tells of every attempt."""
         self._check_rows(enqueued)
         self._check_children()
+        self._check_joins()
+        self._check_sagas()
         for command in self.finished:
             try:
                 self._check_ending(command)
@@ -143,12 +145,44 @@ class Account:
         wrong = {parent: count for parent, count in expected.items() if children[parent] != count}
         assert not wrong, f"parents with another number of children than these: {wrong}"
 
+    def _check_joins(self) -> None:
+        """See that what waited for others ran once, after the last of them, and read how they ended."""
+        for then in self.of("joined"):
+            assert then.parent_id is not None
+            parts = [part for part in self._children(then.parent_id) if part.id != then.id]
+            told = sorted((child.id, child.state, str(child.result)) for child in then.children)
+            assert told == sorted((part.id, part.state, str(part.result)) for part in parts)
+            assert [child.position for child in then.children] == list(range(len(parts)))
+            assert then.started_at is not None
+            assert all(part.finished_at is not None and part.finished_at <= then.started_at for part in parts)
+        joins = {command.id for command in self.finished if command.name in {"join", "gated_join"}}
+        assert Counter(then.parent_id for then in self.of("joined")) == Counter(joins)
+
+    def _check_sagas(self) -> None:
+        """See that the steps were undone one after another, and that the hook had its wish once."""
+        for saga in [*self.of("saga"), *self.of("gated_saga")]:
+            children = self._children(saga.id)
+            assert sorted(child.name for child in children) == ["plain", "undo", "undo"]
+            first, second = (child for child in children if child.name == "undo")
+            assert first.finished_at is not None
+            assert second.started_at is not None
+            assert first.finished_at <= second.started_at
+
+    def _children(self, command_id: UUID) -> list[Command]:
+        """Return the children of a command as they ended."""
+        children = [command for command in self.finished if command.parent_id == command_id]
+        return sorted(children, key=lambda child: str(child.finished_at))
+
     def _check_ending(self, command: Command) -> None:
         assert command.attempt <= command.retries + 1
         if command.name == "hopeless":
             assert (command.state, command.attempt) == (State.DEAD_LETTER, 3)
             assert command.error is not None
             assert command.error.type in {"ValueError", "Crashed"}
+            return
+        if command.name in {"saga", "gated_saga"}:
+            assert (command.state, command.error and command.error.type) == (State.DEAD_LETTER, "NonRetryable")
+            assert (command.recovery and command.recovery.enqueued) == 1
             return
         assert (command.state, command.error) == (State.COMPLETED, None)
         # Written by the attempt that held the last lease, and by none before.

@@ -113,7 +113,7 @@ class Life:
             attempt=ended.attempt,
             lease_number=ended.lease_number,
             outcome=ended.state.value,
-            started_at=None if ended.attempt == 0 or ended.is_overdue else ended.started_at,
+            started_at=ended.started_at,
             ended_at=ended.finished_at or self.now,
             worker=ended.worker,
             error=ended.error,

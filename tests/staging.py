@@ -12,6 +12,7 @@ import psycopg
 
 from durex_core.clock import monotonic_seconds
 from durex_core.local.worker import Worker
+from durex_core.operations.wake import Wake
 
 PATIENCE_SECONDS = 20.0
 
@@ -83,9 +84,15 @@ class Stage:
             *(attempt, attempt, str(command_id)),
         )
 
-    def make_due(self) -> None:
-        """Let everything that waits for a time be due."""
+    def make_due(self, wake: Wake | None = None) -> None:
+        """Let everything that waits for a time be due, and wake the workers of that."""
         self.run(f"UPDATE commands SET ready_at = {self._in(-1)} WHERE state = 'scheduled'")
+        if wake is not None:
+            wake.ready({})
+
+    def in_queue(self, queue: str) -> list[tuple[Any, ...]]:
+        """Return names and payloads of the commands that stand in a queue."""
+        return self.run("SELECT name, payload FROM commands WHERE queue = %s ORDER BY created_at, id", queue)
 
     def refuse_result(self, text: str) -> None:
         """Let the database refuse every outcome whose result is this text."""

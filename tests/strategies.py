@@ -69,12 +69,15 @@ outcomes: st.SearchStrategy[Outcome] = ends | repeats
 past_outcomes = st.sampled_from(
     ["failed", "timed_out", "retrying", "crashed", "released", "handler_missing", "repeating", "hook_failed"]
 )
-child_results = st.builds(
-    ChildResult,
-    position=st.integers(0, 9),
-    id=st.just(new_id()),
-    name=st.just("child"),
-    state=st.sampled_from([state for state in State if state.is_terminal]),
+waited_for = st.sampled_from(
+    [(), *((ChildResult(0, new_id(), "child", state),) for state in State if state.is_terminal)],
+)
+undoing = st.sampled_from(
+    [
+        (),
+        (compensation("a"),),
+        (compensation("a", delay=timedelta(seconds=1)), compensation("b"), compensation("c", queue="other")),
+    ]
 )
 
 
@@ -91,7 +94,7 @@ def claimed_commands(draw: st.DrawFn) -> Command:
             hook_error=draw(st.none() | st.just(error_info(type="HookError"))),
             revived_at=draw(st.none() | st.none() | st.just(START)),
         )
-        for number in range(1, draw(st.integers(0, 12)) + 1)
+        for number in range(1, draw(st.integers(0, 4)) + 1)
     )
     command = claimed_command(
         attempt=attempt,
@@ -102,11 +105,8 @@ def claimed_commands(draw: st.DrawFn) -> Command:
         dead_letter=draw(st.booleans()),
         extras=Extras(period=draw(st.none() | durations.filter(bool))),
         deadline_at=draw(st.none() | st.just(START + timedelta(hours=1))),
-        children=tuple(draw(st.lists(child_results, max_size=2))),
-        compensations=tuple(
-            compensation(str(number), delay=draw(st.sampled_from([timedelta(0), timedelta(seconds=1)])))
-            for number in range(draw(st.integers(0, 3)))
-        ),
+        children=draw(waited_for),
+        compensations=draw(undoing),
     )
     assume(not command.is_overdrawn)
     return command

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
 from durex_core.errors import LeaseLost, NotAllowed
+from durex_core.execution.following import check_waited_for
 from durex_core.execution.writer import Note, Writer, Written
 from durex_core.facts import AttemptFacts
 from durex_core.ids import new_id
@@ -72,6 +73,7 @@ class WritingContext(AttemptFacts):
                 f"the hook of command {self.command.id} cannot register {spec.name!r}: what is undone was settled when"
                 " its command ended; return Next or Spawn instead"
             )
+        check_waited_for("compensation", spec, "delay", "run_at")
         undo = self._registry.prepare(spec, new_id(), parent=self.command)
         with self._lock:
             self._refuse_if_over()

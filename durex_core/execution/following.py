@@ -79,6 +79,21 @@ def checked_delay(result: str, delay: timedelta) -> timedelta:
     return delay
 
 
+def check_waited_for(which: str, spec: Spec, *options: str) -> None:
+    """Refuse what is no spec, and what another command that waits for it could not bear.
+
+    Keys could have another command stand for it; of the one that waits the others decide when it is due.
+
+    Raises:
+        InvalidSpec: the spec sets one of the options, or a key.
+    """
+    if not isinstance(spec, Spec):
+        raise InvalidSpec(which, f"{spec!r:.100} is no Spec; a handle's spec(…) makes one")
+    for option in ("unique_key", "idempotency_key", *options):
+        if getattr(spec, option) is not None:
+            raise InvalidSpec(f"{which}.{option}", "cannot be had where another command waits for this very one")
+
+
 def _spawned(registry: Registry, command: Command, specs: tuple[Spec, ...]) -> tuple[NewCommand, ...]:
     return tuple(registry.prepare(spec, new_id(), parent=command) for spec in specs)
 
@@ -87,7 +102,7 @@ def _joined(registry: Registry, command: Command, joined: SpawnThen) -> tuple[Ne
     """Return what `SpawnThen` starts: the commands, and the one that waits for them."""
     if len(joined.specs) > MAX_CHILDREN:
         raise InvalidResult(f"SpawnThen takes at most {MAX_CHILDREN} specs, not {len(joined.specs)}; spawn in stages")
-    _refuse("then", joined.then, "delay", "run_at", "unique_key", "idempotency_key")
+    check_waited_for("then", joined.then, "delay", "run_at")
     then = registry.prepare(
         joined.then, new_id(), parent=command, awaits=len(joined.specs), allow_failures=joined.allow_failures
     )
@@ -95,17 +110,8 @@ def _joined(registry: Registry, command: Command, joined: SpawnThen) -> tuple[Ne
 
 
 def _part(registry: Registry, command: Command, then: NewCommand, position: int, spec: Spec) -> NewCommand:
-    _refuse(f"specs[{position}]", spec, "unique_key", "idempotency_key")
+    check_waited_for(f"specs[{position}]", spec)
     return registry.prepare(spec, new_id(), parent=command, join_id=then.id, join_position=position)
-
-
-def _refuse(which: str, spec: Spec, *options: str) -> None:
-    """Refuse what is no spec, and options that would have another command stand for it, or that a join decides."""
-    if not isinstance(spec, Spec):
-        raise InvalidSpec(which, f"{spec!r:.100} is no Spec; a handle's spec(…) makes one")
-    for option in options:
-        if getattr(spec, option) is not None:
-            raise InvalidSpec(f"{which}.{option}", "cannot be had in SpawnThen, which counts the commands it starts")
 
 
 def _continued(registry: Registry, command: Command, data: dict[str, Any]) -> tuple[NewCommand, ...]:

@@ -129,6 +129,11 @@ def _revive(database: Database, after: After, command: Command, states: Collecti
 
 
 def _refuse_lost_children(command: Command) -> None:
+    if command.awaits:
+        raise NotAllowed(
+            f"command {command.id} ended while it waited for {command.awaits} other commands, and may not run without"
+            " them; enqueue anew the command that started them"
+        )
     lost = [child for child in command.children if child.state is not State.COMPLETED]
     if lost and not command.extras.allow_failures:
         raise NotAllowed(

@@ -1,7 +1,7 @@
 """The tick function: what time brings about.
 
-It takes back expired leases, sees to the permanent commands, promotes what is due, wakes the queues that have work, and
-prunes.
+It makes the handlers known to SQL, takes back expired leases, sees to the permanent commands, promotes what is due,
+wakes the queues that have work, and prunes.
 """
 
 from datetime import timedelta
@@ -9,6 +9,7 @@ from datetime import timedelta
 from durex_core.model import RetentionPolicy
 from durex_core.observer import Observer
 from durex_core.operations.permanent import ensure
+from durex_core.operations.schema import publish
 from durex_core.operations.wake import Wake
 from durex_core.passes.dispatch import dispatch
 from durex_core.passes.prune import prune
@@ -34,6 +35,7 @@ def tick(
     """Do one round and return what it did, for the log."""
     queues = registry.queues
     wait_for_database(database, seconds=_PATIENCE_SECONDS)
+    publish(database, registry)
     rescued = rescue(database)
     begun = ensure(database, registry, wake, observers=observers or Observer())
     promoted = dispatch(database, queues=queues)

@@ -19,18 +19,18 @@ from durex_core.store.statements import Dialect
 _SHARED = (
     "id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, started_at, created_at,"
     " timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key, idempotency_key, payload, backoff,"
-    " tags, history, deadline_at, expires_at, extras, progress, join_id, children"
+    " tags, history, deadline_at, expires_at, extras, progress, join_id, awaits, children"
 )
 _LIVE_COLUMNS: Mapping[Dialect, str] = {
-    "postgres": f"{_SHARED}, lease_expires_at, ending, compensations, awaits, NULL::timestamptz AS finished_at,"
+    "postgres": f"{_SHARED}, lease_expires_at, ending, compensations, NULL::timestamptz AS finished_at,"
     " NULL::json AS result, NULL::jsonb AS error, NULL::json AS recovery",
-    "sqlite": f"{_SHARED}, lease_expires_at, ending, compensations, awaits, NULL AS finished_at, NULL AS result,"
+    "sqlite": f"{_SHARED}, lease_expires_at, ending, compensations, NULL AS finished_at, NULL AS result,"
     " NULL AS error, NULL AS recovery",
 }
 _FINISHED_COLUMNS: Mapping[Dialect, str] = {
     "postgres": f"{_SHARED}, NULL::timestamptz AS lease_expires_at, NULL::text AS ending, NULL::json AS compensations,"
-    " 0 AS awaits, finished_at, result, error, recovery",
-    "sqlite": f"{_SHARED}, NULL AS lease_expires_at, NULL AS ending, NULL AS compensations, 0 AS awaits, finished_at,"
+    " finished_at, result, error, recovery",
+    "sqlite": f"{_SHARED}, NULL AS lease_expires_at, NULL AS ending, NULL AS compensations, finished_at,"
     " result, error, recovery",
 }
 _TABLES: Mapping[Dialect, tuple[str, str]] = {

@@ -36,9 +36,11 @@ _GRANTS: Mapping[str, tuple[str, ...]] = {
     "worker": (_READ, *_ENQUEUE, *_FINISH),
     "tick": (
         _READ,
+        *_ENQUEUE,
         "UPDATE ON durex.commands",
-        "SELECT, UPDATE, DELETE ON durex.keys",
+        "DELETE ON durex.keys",
         "SELECT, DELETE ON durex.joined",
+        "SELECT, INSERT, UPDATE ON durex.handlers",
     ),
 }
 """What each role may do. The tick also makes and drops partitions: it owns the finished commands."""

@@ -27,21 +27,8 @@ _OLDEST = (3, 38, 0)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-_JSON_COLUMNS = frozenset(
-    {
-        "backoff",
-        "children",
-        "compensations",
-        "error",
-        "extras",
-        "history",
-        "payload",
-        "progress",
-        "recovery",
-        "result",
-        "tags",
-    }
-)
+_JSON_COLUMNS = frozenset({"backoff", "children", "compensations", "error", "extras", "history", "payload", "progress"})
+_JSON_COLUMNS |= {"recovery", "result", "tags"}
 _UUID_COLUMNS = frozenset({"id", "parent_id", "command_id", "join_id"})
 
 

@@ -16,7 +16,7 @@ _metrics = EmfMetrics(_app.registry.queues, namespace=os.environ.get("DUREX_METR
 
 def handler(_event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Do one round."""
-    done = tick(_app.database, _app.registry, _app.wake, _app.retention)
+    done = tick(_app.database, _app.registry, _app.wake, _app.retention, _app.surroundings.observers)
     _log.info("tick: %s", done)
     _measure()
     return done

@@ -129,3 +129,46 @@ def test_a_worker_that_wakes_after_its_lease_while_another_runs_its_command_chan
     account = settle_accounts()
     account.check({command_id: "gated_chain"})
     assert account.of("gated_chain")[0].attempt == 2
+
+
+def test_a_worker_killed_with_the_last_part_of_a_join_in_its_hands_leaves_the_join_to_be_counted_once(
+    app, stage, fleet, settle_accounts
+):
+    worker = fleet.start(lease_seconds=20)
+    parent = app.enqueue("gated_join").id
+    ((part,),) = wait_until(lambda: stage.run("SELECT id FROM commands WHERE name = 'gated'"), 60)
+    part = UUID(str(part))
+    fleet.wait_for("begin", part)
+    wait_until(lambda: len(stage.finished("plain")) == 1)
+    with stage.holding_writes():
+        fleet.open_gate(1)
+        fleet.wait_for("end", part)
+        kill(worker)
+        if stage.is_postgres:
+            stage.end_sessions()
+
+    assert stage.run("SELECT state, awaits FROM commands WHERE name = 'joined'") == [("waiting", 1)]
+    stage.expire_lease(part)
+    fleet.open_gate(2)
+    fleet.start(lease_seconds=20)
+    account = settle_accounts()
+    account.check({parent: "gated_join"})
+    (then,) = account.of("joined")
+    assert (then.attempt, [child.name for child in then.children]) == (1, ["plain", "gated"])
+
+
+def test_a_worker_killed_in_the_hook_of_a_failure_has_stored_neither_the_failure_nor_what_undoes_it(
+    app, stage, fleet, settle_accounts
+):
+    worker = fleet.start(lease_seconds=20)
+    saga = app.enqueue("gated_saga").id
+    fleet.wait_for("hook", saga)
+    kill(worker)
+
+    assert stage.run("SELECT name, state FROM all_commands") == [("gated_saga", "started")]
+    stage.expire_lease(saga)
+    fleet.open_gate(2)
+    fleet.start(lease_seconds=20)
+    account = settle_accounts()
+    account.check({saga: "gated_saga"})
+    assert [past.outcome for past in app.get(saga).history] == ["crashed"]

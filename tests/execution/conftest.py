@@ -82,3 +82,13 @@ def ended(app: Durex, stage: Stage) -> Callable[..., list[Command]]:
         return [app.get(command_id) for command_id in stage.finished(name)]
 
     return wait
+
+
+@pytest.fixture
+def undo(app: Durex) -> Any:
+    """A command of the queue `elsewhere`, that nobody serves, for hooks to ask for."""
+
+    @app.command("undo", queue="elsewhere")
+    def undo(payload: object = None) -> None: ...
+
+    return undo

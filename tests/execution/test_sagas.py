@@ -207,8 +207,7 @@ def test_undoing_and_what_the_hook_asks_for_are_stored_together_with_the_failure
         assert (command.history[0].outcome, command.history[0].error.message) == ("failed", "no")
         assert command.history[0].hook_error is not None
         assert stage.run("SELECT count(*) FROM all_commands WHERE name <> 'order'") == [(0,)]
-    stage.make_due()
-    app.wake.ready({})
+    stage.make_due(app.wake)
 
     (command,) = ended("order")
     assert (command.state, command.attempt, command.recovery.enqueued) == (State.DEAD_LETTER, 1, 1)
@@ -331,6 +330,22 @@ def test_what_cannot_be_enqueued_cannot_be_registered(app, undo, work, finished,
     command = finished(order.enqueue())
     assert (command.state, command.attempt, command.error.type) == (State.DEAD_LETTER, 1, "InvalidPayload")
     assert stage.run("SELECT count(*) FROM all_commands WHERE name = 'undo'") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"unique_key": "k"}, {"idempotency_key": "k"}, {"delay": timedelta(seconds=1)}],
+    ids=lambda o: next(iter(o)),
+)
+def test_an_undoing_that_another_command_could_stand_for_is_refused(app, undo, work, finished, option):
+    @app.command("order")
+    def order(ctx: Context) -> None:
+        ctx.compensate_with(undo.spec("charge", **option))
+
+    work()
+
+    error = finished(order.enqueue()).error
+    assert (error.type, f"compensation.{next(iter(option))}" in error.message) == ("InvalidSpec", True)
 
 
 def test_steps_registered_from_several_threads_are_all_undone(app, undo, work, ended):

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from durex_core import app as module
+from durex_core import environment
 from durex_core.aws import credentials
 from durex_core.aws.clients import client
 from durex_core.aws.credentials import rds_certificates, rds_token
@@ -52,7 +52,7 @@ def test_the_certificates_are_those_of_every_region():
 def test_iam_checks_the_server_and_asks_for_a_token_at_each_connect(monkeypatch):
     monkeypatch.setenv("DUREX_DATABASE_AUTH", "iam")
 
-    access = module._access(URL)
+    access = environment.access(URL)
 
     assert (access.sslmode, access.certificates) == ("verify-full", rds_certificates())
     assert access.password is not None
@@ -60,15 +60,15 @@ def test_iam_checks_the_server_and_asks_for_a_token_at_each_connect(monkeypatch)
 
 
 def test_lambda_opens_one_connection_unless_it_is_told_otherwise(monkeypatch):
-    assert module._access(URL).max_connections is None
+    assert environment.access(URL).max_connections is None
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "worker")
-    assert module._access(URL).max_connections == 1
+    assert environment.access(URL).max_connections == 1
     monkeypatch.setenv("DUREX_DATABASE_MAX_CONNECTIONS", "2")
-    assert module._access(URL).max_connections == 2
+    assert environment.access(URL).max_connections == 2
 
 
 def test_another_way_to_sign_in_is_refused(monkeypatch):
     monkeypatch.setenv("DUREX_DATABASE_AUTH", "kerberos")
 
     with pytest.raises(DurexError, match="DUREX_DATABASE_AUTH='kerberos': use one of password, iam"):
-        module._access(URL)
+        environment.access(URL)

@@ -10,6 +10,7 @@ from invocations import as_json, failed, sqs_event, wake
 from staging import wait_until
 
 from durex_core import Durex
+from durex_core.store.migrate import migrations
 from functions.commands import Order, process_order
 
 pytestmark = pytest.mark.slow
@@ -66,7 +67,11 @@ def test_the_api_tells_of_its_health_and_of_what_it_does_not_know(function):
     healthy = api.invoke(event("health"))
     unknown = api.invoke(event("get_command"))
 
-    assert as_json(healthy.body) == {"status": "healthy", "database": "postgres", "schema_version": 1}
+    assert as_json(healthy.body) == {
+        "status": "healthy",
+        "database": "postgres",
+        "schema_version": migrations("postgres")[-1].version,
+    }
     assert unknown.body["statusCode"] == 404
     assert as_json(unknown.body)["type"] == "urn:durex:problem:command-not-found"
 
@@ -90,7 +95,7 @@ def test_the_tick_wakes_the_queues_that_have_work(function, postgres_url, make_q
 
     answer = function("tick", DUREX_WAKE_URLS=json.dumps({"process_order": queue.url})).invoke(event("tick"))
 
-    assert answer.body == {"rescued": 0, "promoted": 0, "woken": ["process_order"], "pruned": 0}
+    assert answer.body == {"rescued": 0, "begun": 0, "promoted": 0, "woken": ["process_order"], "pruned": 0}
     assert queue.depths() == [0]
 
 

@@ -18,6 +18,9 @@ from durex_core.aws.clients import client
 from durex_core.errors import DatabaseUnavailable
 from durex_core.serverless import migrate as module
 from durex_core.serverless.migrate import migrate
+from durex_core.store.migrate import migrations
+
+ALL = [f"{migration.version:04}_{migration.name}" for migration in migrations("postgres")]
 
 
 @pytest.mark.slow
@@ -27,7 +30,7 @@ def test_it_waits_for_a_database_that_comes_up_late():
         starter = Starter(server)
         logging.getLogger("durex_core.serverless.patience").addHandler(starter)
         try:
-            assert migrate({"DUREX_DATABASE_URL": server.url}) == ["0001_initial"]
+            assert migrate({"DUREX_DATABASE_URL": server.url}) == ALL
         finally:
             logging.getLogger("durex_core.serverless.patience").removeHandler(starter)
             server.stop()
@@ -68,7 +71,7 @@ def test_it_logs_in_with_the_master_users_secret(postgres_server, aws):
 
         applied = migrate({"DUREX_DATABASE_URL": url, "DUREX_DATABASE_SECRET_ARN": arn})
 
-        assert applied == ["0001_initial"]
+        assert applied == ALL
         assert owner.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'commands'").fetchone() == (name,)
         owner.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(role))
         owner.execute(sql.SQL("DROP OWNED BY {}").format(role))

@@ -16,7 +16,9 @@ from psycopg import sql
 
 from durex_core import Durex
 from durex_core.model import Command, ErrorInfo, Extras, Retention, RetentionPolicy, State
+from durex_core.observer import Observer
 from durex_core.operations import schema
+from durex_core.operations.permanent import ensure
 from durex_core.passes.dispatch import dispatch
 from durex_core.passes.prune import prune
 from durex_core.passes.rescue import rescue
@@ -125,10 +127,21 @@ def claim(connection: Connection) -> Command:
     return claimed
 
 
+class Deaf:
+    """Hears of work, and tells nobody."""
+
+    def ready(self, due: Any) -> None:
+        """Do nothing."""
+
+
 def test_a_tick_may_do_its_work(roles):
+    app = Durex()
+    app.command("always", permanent=True)(lambda: None)
     enqueue(roles.of("enqueue"), idempotency_key="once")
 
     with opened(roles.of("tick")) as database:
+        schema.publish(database, app.registry)
+        assert len(ensure(database, app.registry, Deaf(), observers=Observer())) == 1
         assert (rescue(database), dispatch(database, queues=["parcels"])) == ([], [])
         with database.autocommit() as connection:
             assert list(commands.due_by_queue(connection, ["parcels"], horizon=LEASE)) == ["parcels"]
@@ -160,12 +173,9 @@ FORBIDDEN = {
     "DELETE FROM durex.joined": ("enqueue",),
     "SELECT FROM durex.keys": ("api",),
     "DELETE FROM durex.keys": ("worker", "enqueue", "api"),
-    "INSERT INTO durex.keys (scope, key, command_id, expires_at) VALUES ('s', 'k', gen_random_uuid(), now())": (
-        "api",
-        "tick",
-    ),
-    "INSERT INTO durex.commands (id, name, queue, state, priority, ready_at, retries, created_at, dead_letter)"
-    " VALUES (gen_random_uuid(), 'n', 'n', 'pending', 0, now(), 0, now(), true)": ("tick",),
+    "INSERT INTO durex.keys (scope, key, command_id, expires_at) VALUES ('s', 'k', gen_random_uuid(), now())": ("api",),
+    "INSERT INTO durex.handlers (name, template, published_at) VALUES ('n', '{}', now())": ("worker", "enqueue", "api"),
+    "DELETE FROM durex.handlers": DUTIES,
     "CREATE ROLE another": DUTIES,
 }
 

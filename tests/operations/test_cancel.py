@@ -1,5 +1,6 @@
 """Cancelling one command, or all that a query finds: what is refused, and who hears of it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,8 +12,10 @@ from virtual_store import VirtualStore
 
 from durex_core.errors import CommandNotFound, InvalidQuery, NotAllowed
 from durex_core.ids import new_id
-from durex_core.model import ErrorInfo, Extras, State
+from durex_core.model import Command, ErrorInfo, Extras, State
+from durex_core.observer import Observers
 from durex_core.operations import cancel as operations
+from durex_core.operations import revive
 from durex_core.operations.after import After
 from durex_core.queries import make_query
 from durex_core.rules.lifecycle import Returned
@@ -143,6 +146,24 @@ def test_many_are_cancelled_a_bounded_number_at_a_time(
 
     assert cancel_many(store, after, tag="a") == sorted(ids)
     assert len(heard.ended) == 5
+
+
+def test_what_is_retried_meanwhile_is_not_cancelled_again_and_again(store: VirtualStore):
+    class Stubborn(Listener):
+        """Retries what is cancelled, once."""
+
+        def cancelled(self, commands: Sequence[Command]) -> None:
+            known = {command.id for command in self.ended}
+            super().cancelled(commands)
+            for command in commands:
+                if command.id not in known:
+                    revive.retry(store.database, After(self, Observers()), command.id)
+
+    ids = [answer.id for answer in store.enqueue(*(new_command(tags=("a",)) for _ in range(3)))]
+    stubborn = Stubborn()
+
+    assert cancel_many(store, After(stubborn, Observers([stubborn])), tag="a") == sorted(ids)
+    assert (len(stubborn.ended), store.count("commands")) == (3, 3)
 
 
 def test_more_than_a_batch_is_cancelled(store: VirtualStore, after: After):

@@ -247,6 +247,37 @@ def test_the_end_of_one_that_is_waited_for_takes_more_than_one_statement(store: 
     assert not commands.is_one_statement([decide(attempt, Returned(), 0.5)])
 
 
+def test_a_sequence_ends_for_the_one_that_waits_with_its_last_command(store: VirtualStore):
+    waiting, first = new_join(1)
+    second = new_command(queue="children", join_id=waiting.id, extras=first.extras)
+    store.enqueue(waiting, first)
+
+    assert end(store, (claim(store, first), Returned("so far", (second,)))) == []
+    assert (store.get(waiting.id).awaits, store.count("joined")) == (1, 0)
+    assert end(store, (claim(store, second), Returned("in the end"))) == [QUEUE]
+
+    (told,) = store.claim_one().children
+    assert (told.id, told.result) == (second.id, "in the end")
+
+
+def test_a_sequence_that_fails_midway_ends_for_the_one_that_waits(store: VirtualStore):
+    waiting, first = new_join(1)
+    second = new_command(queue="children", join_id=waiting.id, extras=first.extras)
+    store.enqueue(waiting, first)
+    end(store, (claim(store, first), Returned("so far", (second,))))
+
+    assert end(store, (claim(store, second), UNDONE)) == [QUEUE]
+
+    assert [told.id for told in store.claim_one().children] == [second.id]
+
+
+def test_children_of_another_join_do_not_keep_a_command_from_ending_its_part(store: VirtualStore):
+    waiting, child = new_join(1)
+    store.enqueue(waiting, child)
+
+    assert end(store, (claim(store, child), Returned("done", new_join(2)))) == [QUEUE]
+
+
 def test_a_zombie_is_no_end(store: VirtualStore):
     waiting, child = new_join(1, retries=3)
     store.enqueue(waiting, child)

@@ -201,7 +201,7 @@ def test_live_and_finished_commands_have_the_same_columns_but_for_lease_and_endi
         found = columns(connection)
 
     live, finished, both = (set(found[table]) for table in ("commands", "finished_commands", "all_commands"))
-    assert live - finished == {"lease_expires_at", "ending", "awaits", "compensations"}
+    assert live - finished == {"lease_expires_at", "ending", "compensations"}
     assert finished - live == {"finished_at", "retention", "result", "error", "recovery"}
     assert both == (live | finished) - {"retention"}
 

@@ -28,6 +28,7 @@ ALTER TABLE durex.finished_commands
     ADD COLUMN extras      json,
     ADD COLUMN progress    json,
     ADD COLUMN join_id     uuid,
+    ADD COLUMN awaits      integer NOT NULL DEFAULT 0,
     ADD COLUMN children    json,
     ADD COLUMN recovery    json;
 
@@ -64,6 +65,6 @@ UNION ALL
 SELECT id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, NULL, started_at,
        finished_at, created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id,
        unique_key, idempotency_key, payload, backoff, tags, history, result, error,
-       deadline_at, expires_at, NULL, extras, progress, NULL, join_id, 0, children,
+       deadline_at, expires_at, NULL, extras, progress, NULL, join_id, awaits, children,
        recovery
 FROM durex.finished_commands;

@@ -58,6 +58,7 @@ CREATE TABLE finished_runs (
     extras           TEXT CHECK (extras IS NULL OR json_valid(extras)),
     progress         TEXT CHECK (progress IS NULL OR json_valid(progress)),
     join_id          TEXT,
+    awaits           INTEGER NOT NULL DEFAULT 0,
     children         TEXT CHECK (children IS NULL OR json_valid(children)),
     recovery         TEXT CHECK (recovery IS NULL OR json_valid(recovery)),
     PRIMARY KEY (id, run)
@@ -103,6 +104,6 @@ UNION ALL
 SELECT id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, NULL, started_at,
        finished_at, created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id,
        unique_key, idempotency_key, payload, backoff, tags, history, result, error,
-       deadline_at, expires_at, NULL, extras, progress, NULL, join_id, 0, children,
+       deadline_at, expires_at, NULL, extras, progress, NULL, join_id, awaits, children,
        recovery
 FROM finished_commands;

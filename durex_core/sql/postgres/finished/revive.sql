@@ -21,9 +21,7 @@ SELECT
     CASE WHEN jsonb_array_length(history) < 50 THEN history ELSE history - 0 END
         || jsonb_build_object(
             'outcome', state, 'attempt', attempt, 'lease_number', lease_number, 'worker', worker,
-            -- A claim for the command's ending alone started no attempt.
-            'started_at', CASE WHEN attempt > 0 AND coalesce(started_at < expires_at, true) THEN started_at END,
-            'ended_at', finished_at, 'error', error, 'revived_at', :now
+            'started_at', started_at, 'ended_at', finished_at, 'error', error, 'revived_at', :now
         ),
     bound.deadline_at,
     least(bound.deadline_at, :now + make_interval(secs => (extras ->> 'start_within_seconds')::float8)),

@@ -4,13 +4,13 @@ INSERT INTO finished_commands (
     id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, started_at, finished_at,
     created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key, idempotency_key,
     retention, payload, backoff, tags, history, result, error, deadline_at, expires_at, extras, progress, join_id,
-    children, recovery
+    awaits, children, recovery
 )
 SELECT
     id, name, queue, 'cancelled', priority, ready_at, attempt, retries, run, lease_number, started_at, :now,
     created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key, idempotency_key,
     'attention', payload, backoff, tags, history, NULL, :error, deadline_at, expires_at, extras, progress, join_id,
-    children, NULL
+    awaits, children, NULL
 FROM commands
 WHERE id IN (SELECT value FROM json_each(:ids))
 RETURNING *;

@@ -3,13 +3,14 @@ INSERT INTO finished_commands (
     id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, started_at, finished_at,
     created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key, idempotency_key,
     retention, payload, backoff, tags, history, result, error, deadline_at, expires_at, extras, progress, join_id,
-    children, recovery
+    awaits, children, recovery
 )
 SELECT
     commands.id, name, queue, ended.value ->> 'state', priority, ready_at, attempt, retries, run, lease_number,
     started_at, :now, created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key,
     idempotency_key, ended.value ->> 'retention', payload, backoff, tags, history, ended.value -> 'result',
-    ended.value -> 'error', deadline_at, expires_at, extras, progress, join_id, children, ended.value -> 'recovery'
+    ended.value -> 'error', deadline_at, expires_at, extras, progress, join_id, awaits, children,
+    ended.value -> 'recovery'
 FROM json_each(:rows) AS ended
 JOIN commands
   ON commands.id = ended.value ->> 'id'

@@ -14,9 +14,7 @@ SELECT
         '$[#]',
         json_object(
             'outcome', state, 'attempt', attempt, 'lease_number', lease_number, 'worker', worker,
-            -- A claim for the command's ending alone started no attempt.
-            'started_at', CASE WHEN attempt > 0 AND coalesce(started_at < expires_at, true) THEN started_at END,
-            'ended_at', finished_at, 'error', json(error), 'revived_at', :now
+            'started_at', started_at, 'ended_at', finished_at, 'error', json(error), 'revived_at', :now
         )
     ),
     rearmed_at, min(coalesce(rearmed_at, start_by), coalesce(start_by, rearmed_at)), extras, progress, children
