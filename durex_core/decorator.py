@@ -9,10 +9,10 @@ Each is spelled out here, so that a type checker knows the payload and the resul
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, Unpack, overload
 
-from durex_core import registration
 from durex_core.execution.context import AsyncContext, Context
 from durex_core.handle import CommandHandle, Enqueuer, FunctionHandle
-from durex_core.handlers import HandlerOptions
+from durex_core.handlers import registration
+from durex_core.handlers.handler import HandlerOptions
 
 P = TypeVar("P")
 R = TypeVar("R")

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, Unpack, overload
 
-from durex_core.handlers import Handler
+from durex_core.handlers.handler import Handler
+from durex_core.handlers.options import make_spec
 from durex_core.model import Enqueued, Spec, SpecOptions
-from durex_core.options import make_spec
 from durex_core.registry import Registry
 
 P = TypeVar("P", contravariant=True)  # noqa: PLC0105  hovering over a handle shows its name

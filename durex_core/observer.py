@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from durex_core.errors import DatabaseError
 from durex_core.model import Command, ErrorInfo, NewCommand, State
 from durex_core.rules.lifecycle import Settlement
 
@@ -35,8 +36,18 @@ class Observer:
     def pruned(self, commands: int) -> None:
         """So many finished commands were dropped."""
 
-    def store_failed(self, operation: str, error: Exception) -> None:
-        """The database refused something or could not be reached."""
+    def store_failed(self, operation: str, error: BaseException) -> None:
+        """The database refused something or could not be reached, in an operation: enqueue, work, settle."""
+
+
+@contextmanager
+def told_of_failures(observer: Observer, operation: str) -> Iterator[None]:
+    """Tell an observer what the database refuses during the block, and let the error through."""
+    try:
+        yield
+    except DatabaseError as error:
+        observer.store_failed(operation, error)
+        raise
 
 
 class OnError(Observer):
@@ -96,7 +107,7 @@ class Observers(Observer):
         """Tell all."""
         self._tell(lambda observer: observer.pruned(commands))
 
-    def store_failed(self, operation: str, error: Exception) -> None:
+    def store_failed(self, operation: str, error: BaseException) -> None:
         """Tell all."""
         self._tell(lambda observer: observer.store_failed(operation, error))
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any, Literal
 from uuid import UUID
 
-from durex_core import options, payloads, registration
 from durex_core.errors import RegistrationError, UnknownCommand
-from durex_core.handlers import Handler
+from durex_core.handlers import options, payloads, registration
+from durex_core.handlers.handler import Handler
+from durex_core.handlers.options import Options
 from durex_core.model import Command, CommandOptions, NewCommand, Spec
-from durex_core.options import Options
 
 
 class Registry:

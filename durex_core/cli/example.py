@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from durex_core.handlers import Handler
+from durex_core.handlers.handler import Handler
 
 _BY_FORMAT = {
     "date": "2026-01-31",

@@ -24,7 +24,7 @@ from durex_core.execution.middleware import Call, wrapped
 from durex_core.execution.surroundings import Surroundings
 from durex_core.execution.turns import Limit, Turn, Turns
 from durex_core.execution.writer import Writer, Written
-from durex_core.handlers import Handler, Hook
+from durex_core.handlers.handler import Handler, Hook
 from durex_core.model import Command, Ending, ErrorInfo, Recovery
 from durex_core.registry import Registry
 from durex_core.rules.lifecycle import (
@@ -247,9 +247,12 @@ class Runner:
             self._surroundings.observers.settled(settlement, running.seconds)
         else:
             log_loss(settlement, error)
+            if error is not None:
+                self._surroundings.observers.store_failed("settle", error)
 
     def _settle_refused(self, running: Running, settlement: Settlement, error: BaseException) -> None:
         """The database refused the outcome itself: the attempt failed, or its hook did, and that much can be stored."""
+        self._surroundings.observers.store_failed("settle", error)
         _log.error("the settlement of command %s was refused: %s", settlement.command.id, error)
         running.refusals += 1
         refused = attempt.describe(error)

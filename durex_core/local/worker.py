@@ -130,6 +130,7 @@ class Worker:
             return min(self._execute(runner), *(duty.due_in() for duty in self._duties))
         except (DatabaseUnavailable, DatabaseBusy) as error:
             _log.warning("waiting for the database: %s", error)
+            self._surroundings.observers.store_failed("work", error)
             return _PAUSE_SECONDS
 
     def _execute(self, runner: Runner) -> float:
@@ -201,7 +202,9 @@ class Worker:
     def _prune(self) -> None:
         """Prune, if this worker's role may: where it may not, somebody else's duty it is."""
         with _allowed("prune"):
-            prune(self._database, self._retention)
+            pruned = prune(self._database, self._retention)
+            if pruned.commands:
+                self._surroundings.observers.pruned(pruned.commands)
 
     def _on_settled(self, settlement: Settlement, written: Written) -> None:
         if written.woken or (written.held and settlement.children):

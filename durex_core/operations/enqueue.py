@@ -9,7 +9,7 @@ from durex_core.clock import utc_now
 from durex_core.errors import InvalidSpec
 from durex_core.ids import new_id
 from durex_core.model import Enqueued, NewCommand, Spec
-from durex_core.observer import Observer
+from durex_core.observer import Observer, told_of_failures
 from durex_core.operations.wake import Wake
 from durex_core.registry import Registry
 from durex_core.rules.lifecycle import soonest
@@ -30,11 +30,12 @@ def enqueue(
     new = [_prepare(registry, spec, position, len(specs)) for position, spec in enumerate(specs)]
     if not new:
         return []
-    enqueued = database.transact(lambda connection: commands.enqueue(connection, new))
+    with told_of_failures(observers, "enqueue"):
+        enqueued = database.transact(lambda connection: commands.enqueue(connection, new))
     created = [command for command, answer in zip(new, enqueued, strict=True) if answer.created]
     if created:
-        wake.ready(soonest((command.queue, _delay(command)) for command in created))
         observers.enqueued(created)
+        wake.ready(soonest((command.queue, _delay(command)) for command in created))
     return enqueued
 
 

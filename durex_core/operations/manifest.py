@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from durex_core.handlers import Handler
+from durex_core.handlers.handler import Handler
 from durex_core.registry import Registry
 
 

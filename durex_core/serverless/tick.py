@@ -34,15 +34,18 @@ def tick(
 ) -> dict[str, object]:
     """Do one round and return what it did, for the log."""
     queues = registry.queues
+    told = observers or Observer()
     wait_for_database(database, seconds=_PATIENCE_SECONDS)
     publish(database, registry)
     rescued = rescue(database)
-    begun = ensure(database, registry, wake, observers=observers or Observer())
+    begun = ensure(database, registry, wake, observers=told)
     promoted = dispatch(database, queues=queues)
     with database.autocommit() as connection:
         due = commands.due_by_queue(connection, queues, horizon=HORIZON)
     wake.ready(due)
     pruned = prune(database, policy)
+    if pruned.commands:
+        told.pruned(pruned.commands)
     return {
         "rescued": len(rescued),
         "begun": len(begun),

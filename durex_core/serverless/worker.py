@@ -94,7 +94,9 @@ class WorkerFunction:
         self._lease_margin = lease_margin
         self._reject = reject
         self._flush = flush
-        self._limiter = (surroundings or Surroundings()).limiter
+        surroundings = surroundings or Surroundings()
+        self._limiter = surroundings.limiter
+        self._observers = surroundings.observers
         self._names = [handler.name for handler in registry if handler.queue == queue]
         self._need = longest_timeout(registry, queue) + timedelta(seconds=_SETTLE_SECONDS)
         self._ledger = Ledger()
@@ -130,6 +132,7 @@ class WorkerFunction:
             return self._work(invocation, depth) and not self._ledger.lost
         except DatabaseError as error:
             _log.error("queue %r: the wakes are left for their redelivery: %s", self._queue, error)
+            self._observers.store_failed("work", error)
             return False
 
     def _work(self, invocation: Invocation, depth: int) -> bool:

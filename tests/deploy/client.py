@@ -45,7 +45,7 @@ class ApiClient:
         address = urlsplit(prepared.url)
         connection = http.client.HTTPConnection(address.netloc, timeout=_SECONDS)
         try:
-            connection.request(method, address.path, body, dict(prepared.headers.items()))
+            connection.request(method, f"{address.path}?{address.query}", body, dict(prepared.headers.items()))
             response = connection.getresponse()
             return Reply(response.status, json.loads(response.read()))
         finally:

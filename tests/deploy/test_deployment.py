@@ -14,9 +14,12 @@ from deploy.cdk import STACK, CdkFailed
 from deploy.deployment import Deployment
 from staging import wait_until
 
+from durex_core.store.migrate import migrations
+
 pytestmark = [pytest.mark.slow, pytest.mark.deploy, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).resolve().parents[2]
+NEWEST = migrations("postgres")[-1].version
 BURST = 500
 
 
@@ -36,7 +39,7 @@ def test_the_outputs_say_where_everything_is(deployment, lost_wake):
     assert set(deployment.outputs) == {
         "ApiUrl",
         "DashboardName",
-        *(f"WakeQueueUrl{queue}" for queue in ("Greet", "Count", "Fail", "Hold", "Forgotten")),
+        *(f"WakeQueueUrl{queue}" for queue in ("Greet", "Count", "Fail", "Hold", "Fan", "Forgotten")),
     }
 
 
@@ -48,7 +51,7 @@ def test_an_unsigned_request_is_turned_away(deployment):
 def test_the_api_answers(deployment):
     reply = deployment.api.get("/v1/health")
 
-    assert (reply.status, reply.body) == (200, {"status": "healthy", "database": "postgres", "schema_version": 1})
+    assert (reply.status, reply.body) == (200, {"status": "healthy", "database": "postgres", "schema_version": NEWEST})
 
 
 def test_a_posted_command_runs_in_its_function_and_its_result_comes_back(deployment):
@@ -75,7 +78,11 @@ def test_a_failing_command_is_retried_and_dead_lettered(deployment):
 
     assert (found["state"], found["attempt"]) == ("dead_letter", 2)
     assert found["error"]["message"] == "on purpose"
-    assert [event["event"] for event in found["history"]].count("failed") == 1
+    assert [event["event"] for event in found["history"]] == [
+        "created",
+        *("started", "failed"),
+        *("started", "failed", "recovered"),
+    ]
 
 
 def test_functions_log_in_as_roles_of_their_own(deployment):
@@ -97,6 +104,25 @@ def test_a_burst_loses_none_and_doubles_none(deployment):
     assert sorted(finished) == sorted((command_id, number, 1, 1) for number, command_id in enumerate(ids))
 
 
+def test_commands_of_one_queue_wake_the_one_that_waits_for_them_in_another(deployment):
+    parent = deployment.enqueue("fan", 5)
+
+    (then,) = wait_until(
+        lambda: deployment.api.get(f"/v1/commands?parent_id={parent}&name=total&state=completed").body["commands"], 60
+    )
+    assert (then["result"], then["attempt"]) == (sum(range(5)), 1)
+    assert [child["result"] for child in then["children"]] == [0, 1, 2, 3, 4]
+
+
+def test_a_command_is_cancelled_through_the_api(deployment):
+    command_id = deployment.api.post("/v1/commands", {"name": "greet", "payload": "x", "delay_seconds": 600}).body["id"]
+
+    cancelled = deployment.api.post(f"/v1/commands/{command_id}/cancel", {"reason": "not today"})
+
+    assert (cancelled.status, cancelled.body["state"]) == (200, "cancelled")
+    assert deployment.api.post(f"/v1/commands/{command_id}/replay", {}).status == 409
+
+
 def test_a_killed_worker_is_recovered_by_the_redelivery_of_its_wake(deployment, tmp_path):
     gate = tmp_path / "gate"
     queue = deployment.outputs["WakeQueueUrlHold"]
@@ -112,7 +138,7 @@ def test_a_killed_worker_is_recovered_by_the_redelivery_of_its_wake(deployment, 
 
     found = deployment.finished(command_id)
     assert (found["state"], found["result"]) == ("completed", "attempt 2")
-    assert "crashed" in [event["event"] for event in found["history"]]
+    assert "Crashed" in [event["error"]["type"] for event in found["history"] if event["error"]]
 
 
 def worker_process(deployment: Deployment, queue: str) -> psutil.Process:
@@ -179,7 +205,7 @@ def test_a_failing_migration_rolls_the_deployment_back(deployment):
     (stack,) = deployment.aws("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
     assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     assert deployment.run("SELECT to_regclass('durex.half_done')") == [(None,)]
-    assert deployment.api.get("/v1/health").body["schema_version"] == 1
+    assert deployment.api.get("/v1/health").body["schema_version"] == NEWEST
     found = deployment.finished(deployment.enqueue("greet", "Joan"))
     assert found["result"] == before
 

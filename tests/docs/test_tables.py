@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from durex_core import AsyncContext, Context, results
-from durex_core.handlers import HandlerOptions
+from durex_core.handlers.handler import HandlerOptions
 from durex_core.model import CommandOptions, SpecOptions
 from durex_core.observer import Observer
 

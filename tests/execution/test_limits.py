@@ -213,6 +213,6 @@ def test_a_worker_whose_limits_are_reached_does_not_ask_the_database_again_and_a
     wait_until(lambda: gate.inside["call"] == 1)
 
     # There is work that is due, and no room for it: the next look is a second away, or a ring.
-    wait_until(lambda: waits[-1] == 1)
+    wait_until(lambda: waits[-1:] == [1])
     gate.open_for(4)
     wait_until(lambda: stage.count("finished_commands") == 4)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from factories import LEASE, QUEUE, new_command
+from factories import LEASE, QUEUE, new_command, new_join
 from staging import Stage, wait_until
 
-from durex_core.execution.writer import Writer
+from durex_core.execution.writer import Note, Writer, Written
 from durex_core.model import State
 from durex_core.rules.lifecycle import Failed, Returned, decide
 from durex_core.store import commands
@@ -166,6 +166,45 @@ def test_an_extended_lease_lasts_from_now(database, claimed):
     writer.close()
     extended = read(database, [command])[0].lease_expires_at
     assert timedelta(minutes=59) < extended - command.lease_expires_at < timedelta(minutes=61)
+
+
+def test_of_several_notes_of_one_attempt_the_last_one_stays_and_all_are_answered(writer, claimed, database, stage):
+    first, telling, gone = claimed(3)
+    stage.run("UPDATE commands SET lease_number = 9 WHERE id = %s", str(gone.id))
+    with stage.holding_writes():
+        held_up(writer, stage, completed(first))
+        answers = [writer.note(command, Note(progress)) for command in (telling, gone) for progress in (1, 2, 3)]
+
+    assert [one.result(SOON).held for one in answers] == [True] * 3 + [False] * 3
+    assert [command.progress for command in read(database, [telling, gone])] == [3, None]
+
+
+def test_what_an_attempt_tells_is_stored_with_its_end_in_one_commit(writer, claimed, database, stage):
+    first, command = claimed(2)
+    with stage.holding_writes():
+        held_up(writer, stage, completed(first))
+        answers = [writer.note(command, Note("half")), writer.settle(completed(command, result="whole"))]
+
+    assert [one.result(SOON).held for one in answers] == [True, True]
+    (ended,) = read(database, [command])
+    assert (ended.state, ended.progress, ended.result) == (State.COMPLETED, "half", "whole")
+
+
+def test_whoever_ends_the_last_part_of_a_join_hears_which_queue_has_work_and_nobody_else(
+    writer, claimed, database, stage
+):
+    waiting, *parts = new_join(2, queue="later")
+    database.transact(lambda connection: commands.enqueue(connection, [waiting, *parts]))
+    first, plain = claimed(2)
+    with database.autocommit() as connection:
+        ending = commands.claim(connection, ["children"], limit=2, lease=LEASE, worker="test")
+    assert writer.settle(completed(ending[0])).result(SOON).woken == ()
+    with stage.holding_writes():
+        held_up(writer, stage, completed(first))
+        answers = [writer.settle(completed(command)) for command in (plain, ending[1])]
+
+    assert [one.result(SOON) for one in answers] == [Written(held=True), Written(held=True, woken=("later",))]
+    assert read(database, [waiting])[0].state is State.PENDING
 
 
 def test_close_writes_what_is_left(database, claimed, stage):

@@ -11,7 +11,7 @@ from durex_core import AsyncContext, Context, Durex, Spec
 from durex_core.errors import InvalidSpec, RegistrationError
 from durex_core.facts import AttemptFacts
 from durex_core.handle import CommandHandle
-from durex_core.handlers import Handler
+from durex_core.handlers.handler import Handler
 from durex_core.registry import Registry
 
 LIMIT = 1000

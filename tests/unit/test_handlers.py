@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from durex_core import AsyncContext, Context, Durex, Spec
 from durex_core.errors import NonRetryable, RegistrationError
-from durex_core.handlers import Handler
+from durex_core.handlers.handler import Handler
 from durex_core.model import ErrorInfo
 from durex_core.registry import Registry
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from durex_core import AsyncContext, Context, Durex
 from durex_core.errors import InvalidPayload, RegistrationError
 from durex_core.facts import AttemptFacts
-from durex_core.handlers import Hook
+from durex_core.handlers.handler import Hook
 from durex_core.model import ErrorInfo
 
 ERROR = ErrorInfo("ValueError", "no such order")

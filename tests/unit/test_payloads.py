@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from durex_core import Durex, Spec
 from durex_core.errors import InvalidPayload, PayloadTooLarge, RegistrationError
-from durex_core.handlers import Handler
+from durex_core.handlers.handler import Handler
 from durex_core.registry import Registry
 
 LIMIT = 1000

@@ -17,7 +17,7 @@ from durex_core.backoff import Constant, Exponential
 from durex_core.errors import InvalidPayload, InvalidSpec, PayloadTooLarge, RegistrationError, UnknownCommand
 from durex_core.facts import AttemptFacts
 from durex_core.handle import CommandHandle
-from durex_core.handlers import Handler
+from durex_core.handlers.handler import Handler
 from durex_core.model import NewCommand
 from durex_core.registry import Registry
 

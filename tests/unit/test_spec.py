@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from durex_core import Spec
 from durex_core.backoff import Constant, Exponential, Jittered, Linear, NoBackoff
 from durex_core.errors import InvalidSpec
+from durex_core.handlers.options import make_spec
 from durex_core.ids import new_id
 from durex_core.model import NewCommand
-from durex_core.options import make_spec
 from durex_core.registry import Registry
 
 MICROSECOND = timedelta(microseconds=1)

@@ -6,6 +6,7 @@ from threading import Event
 
 from durex_core import Context, Durex
 from durex_core.backoff import Constant
+from durex_core.results import SpawnThen
 
 VERSION = "the first version"
 
@@ -34,6 +35,16 @@ def hold(ctx: Context, gate: str) -> str:
     while not Path(gate).exists() and not ctx.is_cancelled:
         Event().wait(0.02)
     return f"attempt {ctx.attempt}"
+
+
+@app.command("fan", timeout=timedelta(seconds=20))
+def fan(size: int) -> SpawnThen:
+    return SpawnThen([count.spec(number) for number in range(size)], total.spec())
+
+
+@app.command("total", queue="fan", timeout=timedelta(seconds=20))
+def total(ctx: Context) -> int:
+    return sum(child.result for child in ctx.children)
 
 
 @app.command("forgotten", timeout=timedelta(seconds=20))

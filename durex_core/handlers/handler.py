@@ -6,13 +6,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from durex_core import payloads, strict_json
+from durex_core import strict_json
 from durex_core.errors import InvalidPayload
 from durex_core.facts import AttemptFacts
+from durex_core.handlers import payloads
+from durex_core.handlers.options import Options
+from durex_core.handlers.payloads import Upcast
+from durex_core.handlers.signatures import Role
 from durex_core.model import CommandOptions, ErrorInfo, Spec
-from durex_core.options import Options
-from durex_core.payloads import Upcast
-from durex_core.signatures import Role
 
 ErrorTypes = tuple[type[BaseException], ...]
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import reduce
 from typing import Any, cast
 
-from durex_core import options, payloads, signatures
 from durex_core.errors import InvalidSpec, RegistrationError
-from durex_core.handlers import ErrorTypes, Handler, HandlerOptions, Hook
+from durex_core.handlers import options, payloads, signatures
+from durex_core.handlers.handler import ErrorTypes, Handler, HandlerOptions, Hook
+from durex_core.handlers.options import Options
+from durex_core.handlers.payloads import Upcast
+from durex_core.handlers.signatures import Shape, Signature
 from durex_core.model import CommandOptions, Spec
-from durex_core.options import Options
-from durex_core.payloads import Upcast
-from durex_core.signatures import Shape, Signature
 
 _OF_SPECS = CommandOptions.__optional_keys__
 _OF_HANDLERS = (HandlerOptions.__optional_keys__ | {"payload"}) - _OF_SPECS
