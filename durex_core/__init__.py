@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from durex_core.app import Durex
     from durex_core.execution.context import AsyncContext, Context
-    from durex_core.model import Spec
+    from durex_core.spec import Spec
 
 __all__ = ["AsyncContext", "Context", "Durex", "Spec"]
 __version__ = "0.1.0"
 
-_HOMES = {"AsyncContext": "execution.context", "Context": "execution.context", "Durex": "app", "Spec": "model"}
+_HOMES = {"AsyncContext": "execution.context", "Context": "execution.context", "Durex": "app", "Spec": "spec"}
 
 
 def __getattr__(name: str) -> Any:

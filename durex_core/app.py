@@ -20,12 +20,13 @@ from durex_core.handlers.handler import HandlerOptions
 from durex_core.handlers.options import make_spec
 from durex_core.local.bell import Bell, LocalWake
 from durex_core.local.worker import GRACE, LEASE, Worker
-from durex_core.model import Command, CommandOptions, Enqueued, ErrorInfo, RetentionPolicy, Spec, SpecOptions
+from durex_core.model import Command, Enqueued, ErrorInfo, RetentionPolicy
 from durex_core.observer import Observer, OnError
 from durex_core.operations import enqueue, schema
 from durex_core.operations.wake import Wake
 from durex_core.oversight import Oversight
 from durex_core.registry import Registry
+from durex_core.spec import CommandOptions, Spec, SpecOptions
 from durex_core.store.database import Database, open_database
 
 DEFAULT_DATABASE_URL = "sqlite:///durex.db"

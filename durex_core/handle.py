@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, Un
 
 from durex_core.handlers.handler import Handler
 from durex_core.handlers.options import make_spec
-from durex_core.model import Enqueued, Spec, SpecOptions
+from durex_core.model import Enqueued
 from durex_core.registry import Registry
+from durex_core.spec import Spec, SpecOptions
 
 P = TypeVar("P", contravariant=True)  # noqa: PLC0105  hovering over a handle shows its name
 R = TypeVar("R", covariant=True)  # noqa: PLC0105  the same

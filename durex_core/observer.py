@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from durex_core.errors import DatabaseError
 from durex_core.model import Command, ErrorInfo, NewCommand, State
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from pydantic_core import ErrorDetails
 
 from durex_core import strict_json
 from durex_core.errors import InvalidQuery
-from durex_core.model import MAX_DELAY, Command, Key, Name, State, Tag
+from durex_core.model import Command, State
+from durex_core.spec import MAX_DELAY, Key, Name, Tag
 
 MAX_LIMIT = 500
 DEFAULT_LIMIT = 50

@@ -12,7 +12,8 @@ from durex_core.errors import RegistrationError, UnknownCommand
 from durex_core.handlers import options, payloads, registration
 from durex_core.handlers.handler import Handler
 from durex_core.handlers.options import Options
-from durex_core.model import Command, CommandOptions, NewCommand, Spec
+from durex_core.model import Command, NewCommand
+from durex_core.spec import CommandOptions, Spec
 
 
 class Registry:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from durex_core.model import Spec
+from durex_core.spec import Spec
 
 
 class _Unchanged:

@@ -5,7 +5,8 @@ from uuid import UUID
 from virtual_store import VirtualStore
 
 from durex_core.model import Command, NewCommand
-from durex_core.rules.lifecycle import Outcome, decide
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Outcome
 
 
 def claim(store: VirtualStore, new: NewCommand) -> Command:

@@ -7,7 +7,9 @@ from factories import START, claimed_command, error_info
 from hypothesis import strategies as st
 
 from durex_core.model import CRASHED, Command, Ending, ErrorInfo, PastAttempt, State
-from durex_core.rules.lifecycle import (
+from durex_core.rules.endings import ending_of, hook_failed, recovered
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import (
     Cancelled,
     Expired,
     Failed,
@@ -17,10 +19,6 @@ from durex_core.rules.lifecycle import (
     Repeated,
     Returned,
     Settlement,
-    decide,
-    ending_of,
-    hook_failed,
-    recovered,
 )
 
 KEPT = 50

@@ -4,17 +4,9 @@ from factories import compensation, error_info, new_command
 from virtual_store import VirtualStore
 
 from durex_core.model import Command
-from durex_core.rules.lifecycle import (
-    Cancelled,
-    Expired,
-    Failed,
-    HandlerMissing,
-    Released,
-    Repeated,
-    Returned,
-    decide,
-    hook_failed,
-)
+from durex_core.rules.endings import hook_failed
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Cancelled, Expired, Failed, HandlerMissing, Released, Repeated, Returned
 
 
 def success(store: VirtualStore, attempt: Command) -> bool:

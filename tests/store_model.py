@@ -13,16 +13,7 @@ from virtual_store import VirtualStore, schema_of
 
 from durex_core.ids import uuid7
 from durex_core.model import NO_EXTRAS, Command, Extras, NewCommand, State
-from durex_core.rules.lifecycle import (
-    Cancelled,
-    Expired,
-    Failed,
-    HandlerMissing,
-    Outcome,
-    Released,
-    Repeated,
-    Returned,
-)
+from durex_core.rules.outcomes import Cancelled, Expired, Failed, HandlerMissing, Outcome, Released, Repeated, Returned
 from durex_core.store.database import Connection
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

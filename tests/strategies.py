@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from durex_core.backoff import Backoff, Constant, Exponential, Jittered, Linear, NoBackoff
 from durex_core.ids import new_id
-from durex_core.model import MAX_RETRIES, ChildResult, Command, Ending, Extras, State
+from durex_core.model import ChildResult, Command, Ending, Extras, State
 from durex_core.results import UNCHANGED
-from durex_core.rules.lifecycle import (
+from durex_core.rules.outcomes import (
     Cancelled,
     Crashed,
     Expired,
@@ -24,6 +24,7 @@ from durex_core.rules.lifecycle import (
     Repeated,
     Returned,
 )
+from durex_core.spec import MAX_RETRIES
 
 durations = st.timedeltas(timedelta(0), timedelta(days=366))
 randomness = st.floats(0, 1, exclude_max=True)

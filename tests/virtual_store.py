@@ -8,7 +8,8 @@ from uuid import UUID
 from factories import LEASE, QUEUE, START, new_command
 
 from durex_core.model import Command, Compensation, Enqueued, NewCommand
-from durex_core.rules.lifecycle import Outcome, Settlement, decide
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Outcome, Settlement
 from durex_core.store import commands, joins, rows
 from durex_core.store.commands import Settled
 from durex_core.store.database import Connection, Database

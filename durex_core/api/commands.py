@@ -16,8 +16,9 @@ from durex_core.api.problems import Kind, responses
 from durex_core.api.request_body import JSON
 from durex_core.app import Durex
 from durex_core.errors import InvalidSpec
-from durex_core.model import Enqueued, Key
+from durex_core.model import Enqueued
 from durex_core.operations.describe import describe
+from durex_core.spec import Key
 
 PATH = "/v1/commands"
 

@@ -7,25 +7,21 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from durex_core.backoff import Backoff
-from durex_core.model import (
+from durex_core.model import ChildResult, Ending, ErrorInfo, Recovery, State
+from durex_core.rules.history import HistoryEvent
+from durex_core.spec import (
     MAX_DELAY,
     MAX_TIMEOUT,
-    ChildResult,
-    Ending,
-    ErrorInfo,
     Key,
     Metadata,
     Name,
     Priority,
-    Recovery,
     Retries,
     Sequence,
     Spec,
-    State,
     Tags,
     Traceparent,
 )
-from durex_core.rules.history import HistoryEvent
 
 _MICROSECOND = 1e-6
 

@@ -12,8 +12,9 @@ from aws_lambda_powertools.utilities.data_classes.common import BaseProxyEvent
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, Json, ValidationError
 
 from durex_core.api.problems import FieldError, Kind, Refused
-from durex_core.model import MAX_DELAY, Key, Name, State, Tag
+from durex_core.model import State
 from durex_core.queries import DAY, DEFAULT_LIMIT, MAX_LIMIT, Order
+from durex_core.spec import MAX_DELAY, Key, Name, Tag
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from durex_core.cli.options import Seconds, Session, with_session
 from durex_core.errors import InvalidPayload
-from durex_core.model import SpecOptions
+from durex_core.spec import SpecOptions
 
 
 @click.command()

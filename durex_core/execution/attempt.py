@@ -11,7 +11,7 @@ from durex_core.execution import following
 from durex_core.model import Command, ErrorInfo
 from durex_core.registry import Registry
 from durex_core.results import ContinueSequence, Repeat, Retry
-from durex_core.rules.lifecycle import Cancelled, Failed, Outcome, Repeated, Returned
+from durex_core.rules.outcomes import Cancelled, Failed, Outcome, Repeated, Returned
 
 _MAX_MESSAGE = 2_000
 _MAX_TRACEBACK = 16_000

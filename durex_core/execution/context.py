@@ -13,9 +13,10 @@ from durex_core.execution.following import check_waited_for
 from durex_core.execution.writer import Note, Writer, Written
 from durex_core.facts import AttemptFacts
 from durex_core.ids import new_id
-from durex_core.model import Command, Spec
+from durex_core.model import Command
 from durex_core.registry import Registry
 from durex_core.rules.saga import registered
+from durex_core.spec import Spec
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -7,10 +7,11 @@ from typing import Any
 
 from durex_core.errors import DurexError, InvalidResult, InvalidSpec
 from durex_core.ids import new_id
-from durex_core.model import MAX_CHILDREN, MAX_DELAY, Command, NewCommand, Spec
+from durex_core.model import MAX_CHILDREN, Command, NewCommand
 from durex_core.registry import Registry
 from durex_core.results import UNCHANGED, ContinueSequence, Next, Spawn, SpawnThen
 from durex_core.rules.saga import inherited
+from durex_core.spec import MAX_DELAY, Spec
 
 Following = tuple[Any, tuple[NewCommand, ...]]
 

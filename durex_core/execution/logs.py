@@ -3,7 +3,7 @@
 import logging
 
 from durex_core.model import State
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 
 _log = logging.getLogger("durex_core.execution")
 

@@ -27,20 +27,9 @@ from durex_core.execution.writer import Writer, Written
 from durex_core.handlers.handler import Handler, Hook
 from durex_core.model import Command, Ending, ErrorInfo, Recovery
 from durex_core.registry import Registry
-from durex_core.rules.lifecycle import (
-    LIMITED_DELAY,
-    Expired,
-    Failed,
-    HandlerMissing,
-    Outcome,
-    Released,
-    Returned,
-    Settlement,
-    decide,
-    ending_of,
-    hook_failed,
-    recovered,
-)
+from durex_core.rules.endings import ending_of, hook_failed, recovered
+from durex_core.rules.lifecycle import LIMITED_DELAY, decide
+from durex_core.rules.outcomes import Expired, Failed, HandlerMissing, Outcome, Released, Returned, Settlement
 
 _log = logging.getLogger(__name__)
 

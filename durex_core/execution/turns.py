@@ -19,7 +19,7 @@ from durex_core.execution.crossings import Crossings
 from durex_core.execution.loop import Loop
 from durex_core.execution.middleware import Call
 from durex_core.execution.threads import Task, Threads
-from durex_core.rules.lifecycle import Outcome
+from durex_core.rules.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from durex_core.errors import DatabaseBusy, DatabaseUnavailable
 from durex_core.model import Command, Compensation
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 from durex_core.store import commands
 from durex_core.store.commands import Fence
 from durex_core.store.database import Connection, Database

@@ -13,7 +13,8 @@ from durex_core.handlers import payloads
 from durex_core.handlers.options import Options
 from durex_core.handlers.payloads import Upcast
 from durex_core.handlers.signatures import Role
-from durex_core.model import CommandOptions, ErrorInfo, Spec
+from durex_core.model import ErrorInfo
+from durex_core.spec import CommandOptions, Spec
 
 ErrorTypes = tuple[type[BaseException], ...]
 

@@ -13,7 +13,8 @@ from durex_core import strict_json
 from durex_core.backoff import Backoff
 from durex_core.errors import InvalidSpec
 from durex_core.handlers.payloads import faults
-from durex_core.model import MAX_METADATA, CommandOptions, Extras, Spec, SpecOptions
+from durex_core.model import Extras
+from durex_core.spec import MAX_METADATA, CommandOptions, Spec, SpecOptions
 
 MAX_METADATA_BYTES = 16 * 1024
 YEARS = range(1970, 9000)

@@ -11,7 +11,7 @@ from durex_core.handlers.handler import ErrorTypes, Handler, HandlerOptions, Hoo
 from durex_core.handlers.options import Options
 from durex_core.handlers.payloads import Upcast
 from durex_core.handlers.signatures import Shape, Signature
-from durex_core.model import CommandOptions, Spec
+from durex_core.spec import CommandOptions, Spec
 
 _OF_SPECS = CommandOptions.__optional_keys__
 _OF_HANDLERS = (HandlerOptions.__optional_keys__ | {"payload"}) - _OF_SPECS

@@ -31,7 +31,7 @@ from durex_core.passes.execute import execute
 from durex_core.passes.prune import prune
 from durex_core.passes.rescue import rescue
 from durex_core.registry import Registry
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 from durex_core.store import commands
 from durex_core.store.database import Database
 

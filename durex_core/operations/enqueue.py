@@ -8,11 +8,12 @@ from durex_core import current
 from durex_core.clock import utc_now
 from durex_core.errors import InvalidSpec
 from durex_core.ids import new_id
-from durex_core.model import Enqueued, NewCommand, Spec
+from durex_core.model import Enqueued, NewCommand
 from durex_core.observer import Observer, told_of_failures
 from durex_core.operations.wake import Wake
 from durex_core.registry import Registry
-from durex_core.rules.lifecycle import soonest
+from durex_core.rules.outcomes import soonest
+from durex_core.spec import Spec
 from durex_core.store import commands
 from durex_core.store.database import Database
 

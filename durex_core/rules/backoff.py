@@ -7,6 +7,7 @@ from durex_core.backoff import Backoff, Constant, Exponential, Jittered, Linear,
 
 # Longer than any delay that a backoff may name.
 _LONGEST = timedelta(days=3660)
+_LONGEST_PATIENCE = timedelta(minutes=1)
 
 
 def delay_before(backoff: Backoff, failed_attempt: int, randomness: float) -> timedelta:
@@ -23,6 +24,11 @@ def delay_before(backoff: Backoff, failed_attempt: int, randomness: float) -> ti
         case Jittered(backoff=inner, rate=rate):
             spread = 1 + rate * (2 * randomness - 1)
             return delay_before(inner, failed_attempt, randomness) * spread
+
+
+def longer_each_time(times: int) -> timedelta:
+    """Return 1 s the first time, twice as long each further time, a minute at most."""
+    return min(timedelta(seconds=2**times), _LONGEST_PATIENCE)
 
 
 def _power(factor: float, exponent: int) -> float:

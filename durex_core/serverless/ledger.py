@@ -9,7 +9,7 @@ import threading
 from datetime import timedelta
 
 from durex_core.execution.writer import Written
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 
 Due = tuple[str, int]
 """A queue that has work, and in how many seconds."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from durex_core.errors import DatabaseBusy
 from durex_core.model import Command, Compensation, Enqueued, ErrorInfo, NewCommand
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 from durex_core.store import joins, keys, rows
 from durex_core.store.database import Connection
 

@@ -25,7 +25,8 @@ from durex_core.model import (
     State,
 )
 from durex_core.results import UNCHANGED
-from durex_core.rules.lifecycle import Settlement, first_state
+from durex_core.rules.lifecycle import first_state
+from durex_core.rules.outcomes import Settlement
 
 _BACKOFF: TypeAdapter[Backoff] = TypeAdapter(Backoff)
 _COMPENSATIONS: TypeAdapter[tuple[Compensation, ...]] = TypeAdapter(tuple[Compensation, ...])

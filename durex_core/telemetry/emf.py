@@ -17,7 +17,7 @@ from typing import Any
 
 from durex_core.model import Command
 from durex_core.observer import Observer
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 from durex_core.telemetry.measures import Measured, measure
 
 NAMESPACE = "durex"

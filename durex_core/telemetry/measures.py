@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from durex_core.model import State
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 
 _FAILED = frozenset({State.FAILED, State.DEAD_LETTER})
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from durex_core.model import Command
 from durex_core.observer import Observer
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 from durex_core.telemetry.measures import Count, measure
 
 try:

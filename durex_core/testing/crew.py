@@ -12,7 +12,7 @@ from durex_core.execution.writer import Writer
 from durex_core.passes.dispatch import dispatch
 from durex_core.passes.execute import execute
 from durex_core.passes.rescue import rescue
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 from durex_core.store import commands
 from durex_core.store.database import Database
 from durex_core.testing.errors import EndlessLoop, StillRunning

@@ -4,7 +4,7 @@ from virtual_store import VirtualStore
 from durex_core.api.documents import CommandDocument
 from durex_core.clock import utc_now
 from durex_core.model import State
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 
 UNKNOWN_ID = "019a2063-fc05-72e4-9bc1-56922de41a35"
 ACTIONS = ["cancel", "retry", "replay"]

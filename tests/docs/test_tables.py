@@ -8,8 +8,8 @@ import pytest
 
 from durex_core import AsyncContext, Context, results
 from durex_core.handlers.handler import HandlerOptions
-from durex_core.model import CommandOptions, SpecOptions
 from durex_core.observer import Observer
+from durex_core.spec import CommandOptions, SpecOptions
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text()
 

@@ -10,7 +10,7 @@ from durex_core import Context, Spec
 from durex_core.errors import NonRetryable
 from durex_core.model import State
 from durex_core.results import Next
-from durex_core.rules.lifecycle import MAX_HOOK_TRIES
+from durex_core.rules.endings import MAX_HOOK_TRIES
 
 SOON = timedelta(milliseconds=100)
 

@@ -11,7 +11,7 @@ from staging import wait_until
 from durex_core.execution.runner import Runner
 from durex_core.execution.threads import Threads
 from durex_core.execution.writer import Writer
-from durex_core.rules.lifecycle import Failed
+from durex_core.rules.outcomes import Failed
 from durex_core.store import commands
 
 

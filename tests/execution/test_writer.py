@@ -11,7 +11,8 @@ from staging import Stage, wait_until
 
 from durex_core.execution.writer import Note, Writer, Written
 from durex_core.model import State
-from durex_core.rules.lifecycle import Failed, Returned, decide
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Failed, Returned
 from durex_core.store import commands
 
 SOON = 20.0

@@ -8,7 +8,7 @@ from factories import claimed_command, new_command
 
 from durex_core.execution.writer import Written
 from durex_core.model import State
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 from durex_core.serverless.ledger import Ledger
 
 HELD = Written(held=True)

@@ -22,7 +22,8 @@ from durex_core.operations.permanent import ensure
 from durex_core.passes.dispatch import dispatch
 from durex_core.passes.prune import prune
 from durex_core.passes.rescue import rescue
-from durex_core.rules.lifecycle import Failed, Repeated, Returned, decide
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Failed, Repeated, Returned
 from durex_core.serverless.migrate import migrate
 from durex_core.store import commands, finished, partitions
 from durex_core.store.database import Connection, Database, open_database

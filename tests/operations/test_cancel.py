@@ -18,7 +18,7 @@ from durex_core.operations import cancel as operations
 from durex_core.operations import revive
 from durex_core.operations.after import After
 from durex_core.queries import make_query
-from durex_core.rules.lifecycle import Returned
+from durex_core.rules.outcomes import Returned
 
 MINUTE = timedelta(minutes=1)
 

@@ -13,7 +13,7 @@ from durex_core import Durex
 from durex_core.errors import InvalidQuery, InvalidSpec, NotAllowed
 from durex_core.model import State
 from durex_core.queries import Query
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 
 HOUR = timedelta(hours=1)
 

@@ -15,7 +15,7 @@ from durex_core.ids import new_id
 from durex_core.model import Command, Extras, State
 from durex_core.operations import revive as operations
 from durex_core.operations.after import After
-from durex_core.rules.lifecycle import Failed, Repeated, Settlement
+from durex_core.rules.outcomes import Failed, Repeated, Settlement
 
 MINUTE = timedelta(minutes=1)
 

@@ -9,7 +9,7 @@ from durex_core.errors import NotAllowed
 from durex_core.model import Extras, State
 from durex_core.operations import cancel, revive
 from durex_core.operations.after import After
-from durex_core.rules.lifecycle import Expired
+from durex_core.rules.outcomes import Expired
 
 
 @pytest.mark.parametrize("allow_failures", [True, False])

@@ -13,7 +13,7 @@ from virtual_store import VirtualStore
 from durex_core.ids import new_id
 from durex_core.model import Command, ErrorInfo, Extras, State
 from durex_core.queries import make_query
-from durex_core.rules.lifecycle import Failed, Repeated, Returned
+from durex_core.rules.outcomes import Failed, Repeated, Returned
 from durex_core.store import commands, finding
 from durex_core.store.database import Connection
 

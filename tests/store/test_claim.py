@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from virtual_store import VirtualStore
 
 from durex_core.model import PastAttempt, State
-from durex_core.rules.lifecycle import Crashed, Failed, Released, Returned
+from durex_core.rules.outcomes import Crashed, Failed, Released, Returned
 from durex_core.store import commands
 
 SECOND = timedelta(seconds=1)

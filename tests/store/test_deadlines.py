@@ -9,7 +9,7 @@ from factories import LEASE, QUEUE, START, compensation, error_info, new_command
 from virtual_store import VirtualStore
 
 from durex_core.model import ErrorInfo, Extras, State
-from durex_core.rules.lifecycle import Crashed, Expired, Failed, Released, Repeated, Returned
+from durex_core.rules.outcomes import Crashed, Expired, Failed, Released, Repeated, Returned
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

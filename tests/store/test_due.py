@@ -8,7 +8,7 @@ from factories import LEASE, QUEUE, START, error_info, new_command
 from virtual_store import VirtualStore
 
 from durex_core.model import PastAttempt, State
-from durex_core.rules.lifecycle import Failed, Returned
+from durex_core.rules.outcomes import Failed, Returned
 from durex_core.store import commands
 
 SECOND = timedelta(seconds=1)

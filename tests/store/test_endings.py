@@ -12,19 +12,9 @@ from joining import claim, end
 from virtual_store import VirtualStore
 
 from durex_core.model import CRASHED, HOOK_FAILED, Command, Ending, ErrorInfo, PastAttempt, Recovery, State
-from durex_core.rules.lifecycle import (
-    MAX_HOOK_TRIES,
-    Crashed,
-    Expired,
-    Failed,
-    Outcome,
-    Returned,
-    Settlement,
-    decide,
-    ending_of,
-    hook_failed,
-    recovered,
-)
+from durex_core.rules.endings import MAX_HOOK_TRIES, ending_of, hook_failed, recovered
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Crashed, Expired, Failed, Outcome, Returned, Settlement
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)

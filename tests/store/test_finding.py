@@ -18,7 +18,7 @@ from virtual_store import VirtualStore, query, schema_of
 from durex_core.errors import InvalidQuery
 from durex_core.model import Command, State
 from durex_core.queries import MAX_LIMIT, Order, Page, Query, check, make_query
-from durex_core.rules.lifecycle import Failed, Repeated, Returned, Settlement
+from durex_core.rules.outcomes import Failed, Repeated, Returned, Settlement
 from durex_core.store import finding, statements
 
 SECOND = timedelta(seconds=1)

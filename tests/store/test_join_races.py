@@ -10,7 +10,8 @@ from racing import ChangedItsMind, Stage, at_once
 from virtual_store import VirtualStore
 
 from durex_core.model import Command, Extras, State
-from durex_core.rules.lifecycle import Expired, Failed, Returned, decide
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Expired, Failed, Returned
 from durex_core.store import commands, joins, rows
 from durex_core.store.commands import Settled
 from durex_core.store.database import Connection, Database

@@ -10,15 +10,8 @@ from joining import claim, claim_all, end
 from virtual_store import VirtualStore
 
 from durex_core.model import ChildResult, ErrorInfo, Extras, NewCommand, State
-from durex_core.rules.lifecycle import (
-    Cancelled,
-    Expired,
-    Failed,
-    Released,
-    Repeated,
-    Returned,
-    decide,
-)
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Cancelled, Expired, Failed, Released, Repeated, Returned
 from durex_core.store import commands
 
 SECOND = timedelta(seconds=1)

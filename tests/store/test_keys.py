@@ -7,7 +7,7 @@ from factories import LEASE, error_info, new_command
 from virtual_store import VirtualStore
 
 from durex_core.model import State
-from durex_core.rules.lifecycle import Failed, Released, Returned
+from durex_core.rules.outcomes import Failed, Released, Returned
 from durex_core.store import keys
 
 MICROSECOND = timedelta(microseconds=1)

@@ -16,7 +16,7 @@ from virtual_store import VirtualStore, query, schema_of
 
 from durex_core.errors import DatabaseError, MigrationError, SchemaMissing
 from durex_core.model import Retention, State
-from durex_core.rules.lifecycle import Returned
+from durex_core.rules.outcomes import Returned
 from durex_core.store import migrate
 from durex_core.store.database import Database, open_database
 from durex_core.store.migrate import Migration

@@ -11,7 +11,7 @@ from strategies import json_values
 from virtual_store import VirtualStore
 
 from durex_core.model import Extras, State
-from durex_core.rules.lifecycle import Cancelled, Expired, Failed, Outcome, Returned
+from durex_core.rules.outcomes import Cancelled, Expired, Failed, Outcome, Returned
 from durex_core.store import commands
 
 PROGRESS: dict[str, Any] = {

@@ -13,7 +13,7 @@ from virtual_store import VirtualStore, drop_partitions, partitions, query
 
 from durex_core.model import Retention, RetentionPolicy
 from durex_core.passes.prune import prune
-from durex_core.rules.lifecycle import Failed, Returned
+from durex_core.rules.outcomes import Failed, Returned
 from durex_core.store.database import Database, open_database
 from durex_core.store.partitions import Span, _try_lock, keep_up, spans_needed
 

@@ -9,7 +9,7 @@ from virtual_store import VirtualStore, drop_partitions
 from durex_core.model import Extras, Retention, RetentionPolicy, State
 from durex_core.passes.prune import Pruned
 from durex_core.passes.prune import prune as prune_pass
-from durex_core.rules.lifecycle import Failed, Outcome, Repeated, Returned, Settlement
+from durex_core.rules.outcomes import Failed, Outcome, Repeated, Returned, Settlement
 from durex_core.store import finished
 
 DAY = timedelta(days=1)

@@ -14,7 +14,8 @@ from virtual_store import VirtualStore
 
 from durex_core.errors import DatabaseBusy
 from durex_core.model import Command, Enqueued, NewCommand, State
-from durex_core.rules.lifecycle import Failed, Outcome, Repeated, Returned, decide
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Failed, Outcome, Repeated, Returned
 from durex_core.store import commands
 from durex_core.store.commands import Fence
 from durex_core.store.database import Connection, Database, Row

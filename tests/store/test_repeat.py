@@ -10,7 +10,8 @@ from reports import REPORTS
 from virtual_store import VirtualStore
 
 from durex_core.model import DEFAULT_PERIOD, Extras, PastAttempt, State
-from durex_core.rules.lifecycle import Expired, Failed, Outcome, Repeated, Returned, decide
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Expired, Failed, Outcome, Repeated, Returned
 from durex_core.store import commands
 
 SECOND = timedelta(seconds=1)

@@ -16,7 +16,7 @@ from durex_core.ids import new_id
 from durex_core.model import CRASHED, Command, Extras, State
 from durex_core.operations.revive import RETRIED
 from durex_core.rules.history import history_of
-from durex_core.rules.lifecycle import Crashed, Expired, Failed, Repeated, Returned, Settlement
+from durex_core.rules.outcomes import Crashed, Expired, Failed, Repeated, Returned, Settlement
 from durex_core.store import commands, finished
 from durex_core.store.database import Database, open_database
 

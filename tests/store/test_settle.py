@@ -10,7 +10,8 @@ from factories import LEASE, START, error_info, new_command
 from virtual_store import VirtualStore
 
 from durex_core.model import ErrorInfo, PastAttempt, State
-from durex_core.rules.lifecycle import Failed, HandlerMissing, Released, Returned, Settlement, decide
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Failed, HandlerMissing, Released, Returned, Settlement
 from durex_core.store import commands
 
 SECOND = timedelta(seconds=1)

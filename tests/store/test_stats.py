@@ -10,7 +10,7 @@ from durex_core.errors import InvalidQuery
 from durex_core.model import State
 from durex_core.operations import find as operation
 from durex_core.queries import DAY, QueueStats, Stats
-from durex_core.rules.lifecycle import Failed, Repeated, Returned
+from durex_core.rules.outcomes import Failed, Repeated, Returned
 from durex_core.store.stats import stats
 
 MINUTE = timedelta(minutes=1)

@@ -40,7 +40,9 @@ from store_watch import UNSUCCESSFUL, Watch
 from virtual_store import VirtualStore
 
 from durex_core.model import Command, NewCommand
-from durex_core.rules.lifecycle import Settlement, decide, hook_failed
+from durex_core.rules.endings import hook_failed
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Settlement
 from durex_core.store import commands, finished, keys
 
 MOST_LIVE = 9

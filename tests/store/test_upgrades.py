@@ -14,7 +14,7 @@ from virtual_store import VirtualStore, query, schema_of
 from durex_core.backoff import Constant
 from durex_core.ids import new_id
 from durex_core.model import Command, ErrorInfo, PastAttempt, Retention, State
-from durex_core.rules.lifecycle import Returned
+from durex_core.rules.outcomes import Returned
 from durex_core.store import migrate
 from durex_core.store.database import Database, open_database
 from durex_core.store.rows import to_microseconds

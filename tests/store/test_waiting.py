@@ -9,7 +9,7 @@ from joining import claim, claim_all, end
 from virtual_store import VirtualStore
 
 from durex_core.model import Extras, NewCommand, State
-from durex_core.rules.lifecycle import Expired, Failed, Outcome, Returned
+from durex_core.rules.outcomes import Expired, Failed, Outcome, Returned
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)

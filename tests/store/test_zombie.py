@@ -15,7 +15,8 @@ from reports import REPORTS, failure_of_the_hook
 from virtual_store import VirtualStore, query, schema_of
 
 from durex_core.model import Command, State
-from durex_core.rules.lifecycle import Failed, HandlerMissing, Released, Repeated, Returned, decide
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Failed, HandlerMissing, Released, Repeated, Returned
 from durex_core.store.database import Database
 
 SECOND = timedelta(seconds=1)

@@ -11,7 +11,7 @@ from factories import claimed_command, error_info
 
 from durex_core.clock import utc_now
 from durex_core.model import State
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 from durex_core.telemetry import emf
 from durex_core.telemetry.emf import MAX_DURATIONS, OTHER, VALUES_PER_LINE, EmfMetrics
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from strategies import claimed_commands, outcomes, randomness
 
 from durex_core.model import HOOK_FAILED, Command, Ending, State
-from durex_core.rules.lifecycle import (
+from durex_core.rules.endings import hook_failed
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import (
     Cancelled,
     Crashed,
     Expired,
@@ -20,8 +22,6 @@ from durex_core.rules.lifecycle import (
     Repeated,
     Returned,
     Settlement,
-    decide,
-    hook_failed,
 )
 from durex_core.telemetry.measures import Count, Measured, measure
 

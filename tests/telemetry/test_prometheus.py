@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, g
 from prometheus_client.parser import text_string_to_metric_families
 
 from durex_core.model import State
-from durex_core.rules.lifecycle import Settlement
+from durex_core.rules.outcomes import Settlement
 from durex_core.telemetry.prometheus import PrometheusMetrics
 
 COMMAND = claimed_command(name="charge")

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from strategies import backoffs, durations, plain_backoffs, randomness
 
 from durex_core.backoff import Backoff, Constant, Exponential, Jittered, Linear, NoBackoff
-from durex_core.model import MAX_RETRIES
 from durex_core.rules.backoff import delay_before
+from durex_core.spec import MAX_RETRIES
 
 BACKOFF: TypeAdapter[Backoff] = TypeAdapter(Backoff)
 SECOND = timedelta(seconds=1)

@@ -10,15 +10,7 @@ from lives import Life, lives
 
 from durex_core.model import Ending, ErrorInfo, Recovery, State
 from durex_core.rules.history import HistoryEvent, history_of
-from durex_core.rules.lifecycle import (
-    Cancelled,
-    Expired,
-    Failed,
-    HandlerMissing,
-    Released,
-    Repeated,
-    Returned,
-)
+from durex_core.rules.outcomes import Cancelled, Expired, Failed, HandlerMissing, Released, Repeated, Returned
 
 SECOND = timedelta(seconds=1)
 BROKEN = error_info(type="HookError", message="the hook is broken")

@@ -11,19 +11,9 @@ from lives import Life
 from strategies import claimed_commands, ending_commands, outcomes, randomness
 
 from durex_core.model import ChildResult, Command, Ending, ErrorInfo, Extras, Recovery, State
-from durex_core.rules.lifecycle import (
-    MAX_HOOK_TRIES,
-    TRANSITIONS,
-    Crashed,
-    Expired,
-    Failed,
-    GivenUp,
-    Outcome,
-    decide,
-    ending_of,
-    hook_failed,
-    recovered,
-)
+from durex_core.rules.endings import MAX_HOOK_TRIES, ending_of, hook_failed, recovered
+from durex_core.rules.lifecycle import TRANSITIONS, decide
+from durex_core.rules.outcomes import Crashed, Expired, Failed, GivenUp, Outcome
 from durex_core.rules.saga import unwind
 
 SECOND = timedelta(seconds=1)

@@ -13,22 +13,9 @@ from strategies import claimed_commands, ending_commands, outcomes, randomness, 
 
 from durex_core.backoff import Backoff, Constant, Jittered, NoBackoff
 from durex_core.model import DEFAULT_PERIOD, Command, Ending, ErrorInfo, State
-from durex_core.rules.lifecycle import (
-    MAX_HANDLER_MISSES,
-    TRANSITIONS,
-    Crashed,
-    Failed,
-    HandlerMissing,
-    Outcome,
-    Released,
-    Repeated,
-    Returned,
-    decide,
-    ending_of,
-    first_state,
-    soonest,
-    starting_state,
-)
+from durex_core.rules.endings import ending_of
+from durex_core.rules.lifecycle import MAX_HANDLER_MISSES, TRANSITIONS, decide, first_state, starting_state
+from durex_core.rules.outcomes import Crashed, Failed, HandlerMissing, Outcome, Released, Repeated, Returned, soonest
 from durex_core.rules.saga import unwind
 
 SECOND = timedelta(seconds=1)

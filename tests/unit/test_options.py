@@ -14,8 +14,9 @@ from durex_core import Durex, Spec
 from durex_core.backoff import Constant, Exponential
 from durex_core.errors import InvalidSpec, RegistrationError, UnknownCommand
 from durex_core.handlers.options import Options, for_store, given, merge
-from durex_core.model import NO_EXTRAS, CommandOptions, Extras, NewCommand
+from durex_core.model import NO_EXTRAS, Extras, NewCommand
 from durex_core.registry import Registry
+from durex_core.spec import CommandOptions
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

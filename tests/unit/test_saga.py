@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durex_core.model import Compensation, Extras, State
-from durex_core.rules.lifecycle import Expired, Failed, decide, first_state
+from durex_core.rules.lifecycle import decide, first_state
+from durex_core.rules.outcomes import Expired, Failed
 from durex_core.rules.saga import inherited, registered, unwind
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
