@@ -3,11 +3,11 @@
 import functools
 import json
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import click
 
+from durex_core.cli.options import Moment
 from durex_core.model import State
 
 _OPTIONS = (
@@ -18,8 +18,13 @@ _OPTIONS = (
     click.option("--parent", "parent_id", metavar="ID", help="Enqueued by this command."),
     click.option("--correlation-id", metavar="TEXT", help="Belonging to this piece of business."),
     click.option("--unique-key", metavar="TEXT", help="With this unique key."),
-    click.option("--created-after", metavar="MOMENT", help="Created at this moment or later, such as 2026-01-31T12Z."),
-    click.option("--created-before", metavar="MOMENT", help="Created before this moment."),
+    click.option(
+        "--created-after",
+        type=Moment(),
+        metavar="MOMENT",
+        help="Created at this moment or later, such as 2026-01-31T12:00Z.",
+    ),
+    click.option("--created-before", type=Moment(), metavar="MOMENT", help="Created before this moment."),
     click.option(
         "--payload",
         multiple=True,
@@ -55,8 +60,6 @@ def _filters(given: dict[str, Any]) -> dict[str, Any]:
     }
     if "payload" in filters:
         filters["payload"] = _conditions(filters["payload"])
-    for name in filters.keys() & {"created_after", "created_before"}:
-        filters[name] = _moment(name, filters[name])
     return filters
 
 
@@ -79,16 +82,3 @@ def _condition(text: str) -> tuple[str, Any]:
         return path[:-1], json.loads(value)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not JSON; write PATH=TEXT for a text", param_hint="--payload") from None
-
-
-def _moment(name: str, text: str) -> datetime:
-    hint = f"--{name.replace('_', '-')}"
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is no moment in ISO 8601, such as 2026-01-31T12:00Z", param_hint=hint
-        ) from None
-    if moment.tzinfo is None:
-        raise click.BadParameter(f"{text!r} says no offset; add Z for UTC", param_hint=hint)
-    return moment

@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext, redirect_stdout
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -70,6 +70,24 @@ def with_session(function: Callable[..., None]) -> Callable[..., None]:
                 session.close()
 
     return command
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment in ISO 8601, with its offset from UTC."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read the option's text."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no moment in ISO 8601, such as 2026-01-31T12:00Z", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} says no offset; add Z for UTC", param, ctx)
+        return moment
 
 
 class Seconds(click.ParamType[timedelta]):

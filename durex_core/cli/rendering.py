@@ -37,8 +37,14 @@ def duration(seconds: float) -> str:
     if seconds < _MINUTE:
         return f"{seconds:.0f} s" if seconds == round(seconds) else f"{seconds:.2f} s"
     if seconds < _HOUR:
-        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
-    return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
+        return _two(seconds // _MINUTE, "min", seconds % _MINUTE, "s")
+    return _two(seconds // _HOUR, "h", seconds % _HOUR // _MINUTE, "min")
+
+
+def _two(larger: float, unit: str, smaller: float, small_unit: str) -> str:
+    """Return a length of time in two units, or in one if nothing is left for the other."""
+    rest = f" {smaller:.0f} {small_unit}" if round(smaller) else ""
+    return f"{larger:.0f} {unit}{rest}"
 
 
 def printable(text: str) -> str:

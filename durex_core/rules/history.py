@@ -115,11 +115,15 @@ def _recovery(command: Command) -> str:
         told.append(
             f"its hook was given up: {error.type}: {error.message}"
             if error
-            else f"its hook enqueued {command.recovery.enqueued} commands"
+            else f"its hook enqueued {_commands(command.recovery.enqueued)}"
         )
     if command.state is State.DEAD_LETTER:
         told.append("moved to the dead letter queue")
     return "; ".join(told)
+
+
+def _commands(count: int) -> str:
+    return f"{count} command{'' if count == 1 else 's'}"
 
 
 def _is_ending(command: Command) -> bool:

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -37,6 +37,14 @@ def test_every_option_reaches_the_command(durex_on_each):
         "4",
         "--timeout",
         "1.5",
+        "--deadline",
+        "90",
+        "--start-within",
+        "30",
+        "--sequence",
+        "process_order",
+        "--sequence",
+        "fail",
         "--tag",
         "red",
         "--tag",
@@ -47,8 +55,17 @@ def test_every_option_reaches_the_command(durex_on_each):
     assert command.state is State.SCHEDULED
     assert timedelta(seconds=60) < command.ready_at - command.created_at < timedelta(seconds=61)
     assert (command.priority, command.retries, command.timeout) == (-7, 4, timedelta(seconds=1.5))
+    assert command.deadline_at - command.ready_at == timedelta(seconds=90)
+    assert command.expires_at - command.ready_at == timedelta(seconds=30)
+    assert command.sequence == ("process_order", "fail")
     assert command.tags == ("red", "b")
     assert (command.correlation_id, command.unique_key, command.idempotency_key) == ("c-1", "u-1", "i-1")
+
+
+def test_a_moment_to_run_at_reaches_the_command(durex):
+    enqueued = durex.enqueue("fail", None, "--run-at", "2199-01-31T12:00+01:00")
+    assert durex.stored(enqueued).ready_at == datetime(2199, 1, 31, 11, tzinfo=UTC)
+    assert "says no offset; add Z for UTC" in durex.run("enqueue", "fail", "--run-at", "2199-01-31T12:00").stderr
 
 
 def test_options_that_are_left_out_take_the_handlers_defaults(durex):

@@ -24,7 +24,9 @@ shop.bank.Declined: no
         (1.5, "1.50 s"),
         (30, "30 s"),
         (200, "3 min 20 s"),
+        (240, "4 min"),
         (7_260, "2 h 1 min"),
+        (86_400, "24 h"),
     ],
 )
 def test_durations_read_as_a_person_would_say_them(seconds, said):

@@ -167,7 +167,7 @@ def test_a_hook_without_the_dead_letter_queue_is_told_too():
 
     last = history_of(replace(life.command, recovery=Recovery(1)))[-1]
 
-    assert (last.event, last.message) == ("recovered", "its hook enqueued 1 commands")
+    assert (last.event, last.message) == ("recovered", "its hook enqueued 1 command")
 
 
 def test_a_command_that_expired_before_its_start_was_never_started():
