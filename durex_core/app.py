@@ -196,18 +196,37 @@ class Durex(Oversight):
         """Forget the handler of a command; say whether there was one. Stored commands of that name stay."""
         return self.registry.unregister(name)
 
-    def enqueue(self, name_or_spec: str | Spec, payload: Any = None, /, **options: Unpack[SpecOptions]) -> Enqueued:
+    def enqueue(
+        self,
+        name_or_spec: str | Spec,
+        payload: Any = None,
+        /,
+        *,
+        connection: Any = None,
+        **options: Unpack[SpecOptions],
+    ) -> Enqueued:
         """Store a command, by name and payload or by spec, and wake its workers.
+
+        With a `connection` it becomes part of the transaction there: it is stored when the caller commits, or not at
+        all. That is a psycopg or sqlite3 connection on this application's database, or SQLAlchemy's Connection or
+        Session around one.
 
         Raises:
             InvalidSpec: a part was refused, and nothing was stored; see its subclasses.
+            WrongConnection: the connection is none of this application's database.
             DatabaseUnavailable: the database could not be reached; nothing was stored, or an answer got lost.
         """
-        return self.enqueue_many([_one_spec(name_or_spec, payload, options)])[0]
+        return self.enqueue_many([_one_spec(name_or_spec, payload, options)], connection=connection)[0]
 
-    def enqueue_many(self, specs: Sequence[Spec]) -> list[Enqueued]:
-        """Store many commands in one transaction, all or none; answers come in the order of the specs."""
-        return enqueue.enqueue(self.database, self.registry, self.wake, specs, observers=self.surroundings.observers)
+    def enqueue_many(self, specs: Sequence[Spec], *, connection: Any = None) -> list[Enqueued]:
+        """Store many commands in one transaction, all or none; answers come in the order of the specs.
+
+        With a `connection` that transaction is the caller's, as with `enqueue`.
+        """
+        observers = self.surroundings.observers
+        return enqueue.enqueue(
+            self.database, self.registry, self.wake, specs, observers=observers, connection=connection
+        )
 
     async def aenqueue(
         self, name_or_spec: str | Spec, payload: Any = None, /, **options: Unpack[SpecOptions]

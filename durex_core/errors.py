@@ -143,6 +143,10 @@ class InvalidDatabaseUrl(DurexError, ValueError):
     """A database URL names no kind of database that durex knows."""
 
 
+class WrongConnection(DurexError, TypeError):
+    """A connection to enqueue through is none of the application's database; the message says which would be."""
+
+
 class DatabaseError(DurexError):
     """The database refused a statement."""
 

@@ -21,7 +21,15 @@ class Enqueuer(Protocol):
 
     registry: Registry
 
-    def enqueue(self, name_or_spec: str | Spec, payload: Any = None, /, **options: Unpack[SpecOptions]) -> Enqueued:
+    def enqueue(
+        self,
+        name_or_spec: str | Spec,
+        payload: Any = None,
+        /,
+        *,
+        connection: Any = None,
+        **options: Unpack[SpecOptions],
+    ) -> Enqueued:
         """Store a command."""
         ...
 
@@ -56,18 +64,23 @@ class CommandHandle(Generic[P, R]):
 
     @overload
     def enqueue(
-        self: "CommandHandle[None, Any]", payload: None = None, /, **options: Unpack[SpecOptions]
+        self: "CommandHandle[None, Any]",
+        payload: None = None,
+        /,
+        *,
+        connection: Any = None,
+        **options: Unpack[SpecOptions],
     ) -> Enqueued: ...
     @overload
-    def enqueue(self, payload: P, /, **options: Unpack[SpecOptions]) -> Enqueued: ...
+    def enqueue(self, payload: P, /, *, connection: Any = None, **options: Unpack[SpecOptions]) -> Enqueued: ...
 
-    def enqueue(self, payload: Any = None, /, **options: Unpack[SpecOptions]) -> Enqueued:
-        """Store a command of this name; options as on `Spec`.
+    def enqueue(self, payload: Any = None, /, *, connection: Any = None, **options: Unpack[SpecOptions]) -> Enqueued:
+        """Store a command of this name; options as on `Spec`, and `connection` as for `Durex.enqueue`.
 
         Raises:
             InvalidSpec: an option or the payload was refused, and nothing was stored.
         """
-        return self._enqueuer.enqueue(make_spec(self.name, payload, options))
+        return self._enqueuer.enqueue(make_spec(self.name, payload, options), connection=connection)
 
     def on_recover(self, function: HookFunction, /) -> HookFunction:
         """Have the decorated function called when a command has failed for good.

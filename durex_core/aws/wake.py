@@ -20,6 +20,8 @@ MAX_DELAY = timedelta(minutes=15)
 _VERSION = 1
 _AT_ONCE = 10
 
+_UNTIL_COMMIT = (timedelta(seconds=2), timedelta(seconds=60))
+
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +65,11 @@ class SqsWake:
     def ready(self, due: Mapping[str, timedelta]) -> None:
         """Say that these queues have work, now or after a delay; a failed send costs time, never a command."""
         self.send([(WakeMessage(queue), delay) for queue, delay in due.items()])
+
+    def soon(self, due: Mapping[str, timedelta], connection: object) -> None:  # noqa: ARG002  SQS knows no transactions
+        """Say the same before a commit: a moment later, and again for a transaction that takes its time."""
+        for wait in _UNTIL_COMMIT:
+            self.ready({queue: max(delay, wait) for queue, delay in due.items()})
 
     def send(self, wakes: Sequence[tuple[WakeMessage, timedelta]]) -> bool:
         """Send wakes, each after its delay, and say whether all are on their way; the tick finds what the others meant.

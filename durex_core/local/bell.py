@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from durex_core.errors import DatabaseError
-from durex_core.store.database import Database
+from durex_core.store.database import Connection, Database
 
 _LISTEN_SECONDS = 0.2
 _PAUSE_SECONDS = 1.0
@@ -65,6 +65,10 @@ class LocalWake:
         """Say that there is work; when it is due, the worker reads from the database."""
         self._bell.ring()
         self._database.poke()
+
+    def soon(self, due: Mapping[str, timedelta], connection: Connection) -> None:  # noqa: ARG002  the same
+        """Say that there will be work once a transaction commits."""
+        connection.poke()
 
 
 class Ears:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from durex_core import current
 from durex_core.clock import utc_now
@@ -19,11 +20,18 @@ from durex_core.store.database import Database
 
 
 def enqueue(
-    database: Database, registry: Registry, wake: Wake, specs: Sequence[Spec], *, observers: Observer
+    database: Database,
+    registry: Registry,
+    wake: Wake,
+    specs: Sequence[Spec],
+    *,
+    observers: Observer,
+    connection: Any = None,
 ) -> list[Enqueued]:
     """Store commands, all or none, and answer in the order of the specs.
 
-    What a handler enqueues is a child of its command.
+    What a handler enqueues is a child of its command. With a connection of the caller's they are stored in its
+    transaction; observers do not hear of them, since nobody here knows whether it commits.
 
     Raises:
         InvalidSpec: one of the specs was refused; nothing was stored.
@@ -32,12 +40,32 @@ def enqueue(
     if not new:
         return []
     with told_of_failures(observers, "enqueue"):
-        enqueued = database.transact(lambda connection: commands.enqueue(connection, new))
-    created = [command for command, answer in zip(new, enqueued, strict=True) if answer.created]
+        if connection is not None:
+            return _join(database, wake, new, connection)
+        enqueued = database.transact(lambda own: commands.enqueue(own, new))
+    created = _created(new, enqueued)
     if created:
         observers.enqueued(created)
-        wake.ready(soonest((command.queue, _delay(command)) for command in created))
+        wake.ready(_due(created))
     return enqueued
+
+
+def _join(database: Database, wake: Wake, new: Sequence[NewCommand], connection: Any) -> list[Enqueued]:
+    """Store commands in a transaction of the caller's, and say that there will be work when it commits."""
+    with database.joined(connection) as joined:
+        enqueued = commands.enqueue(joined, new)
+        created = _created(new, enqueued)
+        if created:
+            wake.soon(_due(created), joined)
+    return enqueued
+
+
+def _created(new: Sequence[NewCommand], enqueued: Sequence[Enqueued]) -> list[NewCommand]:
+    return [command for command, answer in zip(new, enqueued, strict=True) if answer.created]
+
+
+def _due(created: Sequence[NewCommand]) -> dict[str, timedelta]:
+    return soonest((command.queue, _delay(command)) for command in created)
 
 
 def _delay(command: NewCommand) -> timedelta:

@@ -38,6 +38,10 @@ class Connection(Protocol):
         """
         ...
 
+    def poke(self) -> None:
+        """Tell workers in other processes, once this transaction commits, that there may be work."""
+        ...
+
     def select(self, text: str, **parameters: Any) -> list[Row]:
         """Run a query that was composed, with its parameters as in a SQL file."""
         ...
@@ -55,6 +59,16 @@ class Database(ABC):
     @abstractmethod
     def autocommit(self) -> AbstractContextManager[Connection]:
         """Borrow a connection on which every statement commits by itself."""
+
+    @abstractmethod
+    def joined(self, raw: Any) -> AbstractContextManager[Connection]:
+        """Use a driver's connection of the caller's, in whose transaction everything stays until the caller commits.
+
+        One that commits each statement by itself, outside of a transaction, gets one for the block.
+
+        Raises:
+            WrongConnection: it is no connection of this database's driver.
+        """
 
     @abstractmethod
     def migrate(self, wanted: Sequence[Migration] | None = None) -> list[str]:

@@ -7,18 +7,20 @@ proxy may stand between. A connection that broke is thrown away; the next use op
 import selectors
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 from psycopg import errors as sqlstates
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from durex_core.clock import utc_now
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, RowExists, SchemaMissing
 from durex_core.store import migrate, rows, statements
+from durex_core.store.callers import driver_connection, wrong
 from durex_core.store.database import Access, Database, Row, masked
 
 _CHANNEL = "durex_wake"
@@ -49,7 +51,7 @@ class PostgresConnection:
 
     dialect: statements.Dialect = "postgres"
 
-    def __init__(self, raw: psycopg.Connection[Row]) -> None:
+    def __init__(self, raw: psycopg.Connection[Any]) -> None:
         """Wrap a driver connection."""
         self.raw = raw
         self.used_at = utc_now()
@@ -67,8 +69,14 @@ class PostgresConnection:
         bound = {name: _to_postgres(value) for name, value in parameters.items()}
         bound.setdefault("now", None)
         with _translated(statement.name):
-            cursor = self.raw.execute(text, bound)
+            # A connection of the caller's may give its rows another form.
+            cursor = self.raw.cursor(row_factory=dict_row).execute(text, bound)
             return cursor.fetchall() if cursor.description else []
+
+    def poke(self) -> None:
+        """Notify listeners when this transaction commits."""
+        with _translated("poke"):
+            self.raw.execute("SELECT pg_notify(%s, '')", (_CHANNEL,))
 
 
 class PostgresDatabase(Database):
@@ -107,6 +115,16 @@ class PostgresDatabase(Database):
                     with self._lock:
                         self._idle.append(connection)
 
+    @contextmanager
+    def joined(self, raw: Any) -> Iterator[PostgresConnection]:
+        """Use a psycopg connection of the caller's."""
+        driver = driver_connection(raw)
+        if not isinstance(driver, psycopg.Connection):
+            raise wrong(raw, "psycopg's (version 3)")
+        is_alone = driver.autocommit and driver.info.transaction_status == TransactionStatus.IDLE
+        with driver.transaction() if is_alone else nullcontext():
+            yield PostgresConnection(driver)
+
     def migrate(self, wanted: Sequence[migrate.Migration] | None = None) -> list[str]:
         """Bring the schema up to date; processes that start together take turns."""
         with self.transaction() as connection:
@@ -119,8 +137,8 @@ class PostgresDatabase(Database):
 
     def poke(self) -> None:
         """Notify listeners; a hint, so that whatever keeps it from being given is no error."""
-        with suppress(DatabaseError), self.autocommit() as connection, _translated("poke"):
-            connection.raw.execute("SELECT pg_notify(%s, '')", (_CHANNEL,))
+        with suppress(DatabaseError), self.autocommit() as connection:
+            connection.poke()
 
     @contextmanager
     def listen(self, timeout_seconds: float) -> Iterator["_Notifications"]:

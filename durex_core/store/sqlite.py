@@ -17,6 +17,7 @@ from uuid import UUID
 
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, DurexError, RowExists, SchemaMissing
 from durex_core.store import migrate, rows, statements
+from durex_core.store.callers import driver_connection, wrong
 from durex_core.store.database import Database, Row
 from durex_core.store.json_values import holds
 
@@ -55,6 +56,9 @@ class SqliteConnection:
         with self.committing() if len(loaded.parts) > 1 else nullcontext(), _translated(loaded.name):
             return [row for part in loaded.parts for row in self._rows(part, bound)]
 
+    def poke(self) -> None:
+        """Do nothing: listeners see the file change."""
+
     @contextmanager
     def committing(self) -> Iterator[None]:
         """Open a write transaction around the block, unless one is open already."""
@@ -73,7 +77,9 @@ class SqliteConnection:
             raise
 
     def _rows(self, part: str, bound: dict[str, Any]) -> list[Row]:
-        cursor = self.raw.execute(part, bound)
+        cursor = self.raw.cursor()
+        cursor.row_factory = None  # a connection of the caller's may give its rows another form
+        cursor.execute(part, bound)
         columns = [column[0] for column in cursor.description or ()]
         return [
             {name: _from_sqlite(name, value) for name, value in zip(columns, row, strict=True)}
@@ -107,6 +113,17 @@ class SqliteDatabase(Database):
     def autocommit(self) -> Iterator[SqliteConnection]:
         """Borrow a connection on which every statement commits by itself."""
         with self._borrowed() as connection:
+            yield connection
+
+    @contextmanager
+    def joined(self, raw: Any) -> Iterator[SqliteConnection]:
+        """Use a sqlite3 connection of the caller's."""
+        driver = driver_connection(raw)
+        if not isinstance(driver, sqlite3.Connection):
+            raise wrong(raw, "a sqlite3.Connection")
+        connection = SqliteConnection(driver)
+        commits_alone = driver.isolation_level is None and getattr(driver, "autocommit", True) is not False
+        with connection.committing() if commits_alone else nullcontext():
             yield connection
 
     def migrate(self, wanted: Sequence[migrate.Migration] | None = None) -> list[str]:

@@ -31,6 +31,10 @@ class VirtualTimeConnection:
         """Run a query that was composed, on virtual time."""
         return self._connection.select(text, **self._dated(parameters))
 
+    def poke(self) -> None:
+        """Poke through the wrapped connection."""
+        self._connection.poke()
+
     def _dated(self, parameters: dict[str, Any]) -> dict[str, Any]:
         return parameters if parameters.get("now") else {**parameters, "now": self._clock.now}
 
@@ -54,6 +58,12 @@ class VirtualTimeDatabase(Database):
     def autocommit(self) -> Iterator[VirtualTimeConnection]:
         """Borrow a connection of the wrapped database."""
         with self._database.autocommit() as connection:
+            yield VirtualTimeConnection(connection, self._clock)
+
+    @contextmanager
+    def joined(self, raw: Any) -> Iterator[VirtualTimeConnection]:
+        """Use a connection of the caller's, on virtual time."""
+        with self._database.joined(raw) as connection:
             yield VirtualTimeConnection(connection, self._clock)
 
     def migrate(self, wanted: Sequence[Migration] | None = None) -> list[str]:

@@ -4,11 +4,16 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+from durex_core.store.database import Connection
+
 
 class QuietWake:
     """Wakes nobody: the test says when commands run."""
 
     def ready(self, due: Mapping[str, timedelta]) -> None:
+        """Do nothing."""
+
+    def soon(self, due: Mapping[str, timedelta], connection: Connection) -> None:
         """Do nothing."""
 
 
@@ -23,6 +28,9 @@ class InlineWake:
         self._run = run
         self._busy = busy
         self._has_news = threading.Event()
+
+    def soon(self, due: Mapping[str, timedelta], connection: Connection) -> None:
+        """Do nothing: what is not committed cannot run."""
 
     def ready(self, due: Mapping[str, timedelta]) -> None:  # noqa: ARG002  the database knows what is due
         """Run, or leave it to whoever is at it."""

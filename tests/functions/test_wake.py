@@ -102,3 +102,16 @@ def test_an_entry_that_sqs_refuses_is_told(make_queue):
         stub.add_response("send_message_batch", {"Successful": [], "Failed": [entry]})
 
         assert not SqsWake({"q": url}).send([(WakeMessage("q"), NOW)])
+
+
+def test_what_a_caller_is_yet_to_commit_is_told_twice_a_moment_later_and_again(monkeypatch):
+    sent = []
+    wake = SqsWake({"q": "https://sqs.example/q"})
+    monkeypatch.setattr(SqsWake, "ready", lambda _, due: sent.append(dict(due)))
+
+    wake.soon({"q": NOW, "later": timedelta(seconds=30)}, object())
+
+    assert sent == [
+        {"q": timedelta(seconds=2), "later": timedelta(seconds=30)},
+        {"q": timedelta(seconds=60), "later": timedelta(seconds=60)},
+    ]
