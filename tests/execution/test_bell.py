@@ -178,6 +178,9 @@ class CountingDatabase(Database):
         with self._inner.autocommit() as connection:
             yield CountingConnection(connection, self)
 
+    def joined(self, raw):
+        return self._inner.joined(raw)
+
     def count(self, statement: str) -> None:
         self._last = monotonic_seconds()
         self.statements.append(statement)

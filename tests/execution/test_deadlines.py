@@ -72,7 +72,7 @@ def test_a_running_sync_handler_is_told_of_the_deadline(app, work, finished):
 
 
 def test_a_timeout_before_the_deadline_leaves_time_for_another_attempt(app, work, finished):
-    @app.command("ship", deadline=LATER, retries=1, timeout=timedelta(milliseconds=50))
+    @app.command("ship", deadline=LATER, retries=1, timeout=timedelta(seconds=1))
     async def ship(ctx: AsyncContext) -> int:
         if ctx.attempt == 1:
             await asyncio.Event().wait()

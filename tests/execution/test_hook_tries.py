@@ -141,7 +141,7 @@ def test_a_crash_in_a_hook_counts_as_a_try_of_it_and_not_as_an_attempt(app, undo
 def test_a_hook_that_outlives_the_timeout_is_tried_again(app, work, finished, stage):
     ran = []
 
-    @app.command("pay", timeout=SOON)
+    @app.command("pay", timeout=timedelta(seconds=1))
     def pay() -> None:
         raise ValueError("no money")
 

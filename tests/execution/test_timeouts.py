@@ -81,7 +81,7 @@ def test_what_a_handler_returns_after_its_time_changes_nothing(app, work, finish
 
 
 def test_a_timed_out_attempt_is_tried_again(app, work, finished):
-    @app.command("slow_once", timeout=SOON, retries=1)
+    @app.command("slow_once", timeout=timedelta(seconds=1), retries=1)
     async def slow_once(ctx: AsyncContext) -> str:
         if ctx.attempt == 1:
             await asyncio.Event().wait()
