@@ -110,13 +110,10 @@ class Durex(Oversight):
             self._sqs_wake = SqsWake(json.loads(urls))
         return self._sqs_wake
 
-    def use_database(self, database: str | Database) -> None:
-        """Use another database from here on, by URL or as an object, whatever was configured."""
+    def use_database(self, url: str) -> None:
+        """Use another database from here on, whatever was configured."""
         self.close()
-        if isinstance(database, str):
-            self._url = database
-        else:
-            self._database = database
+        self._url = url
 
     @contextmanager
     def redirected(self, database: Database, wake: Wake) -> Iterator[None]:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from durex_core.clock import monotonic_seconds
-from durex_core.errors import AttemptCancelled
 from durex_core.model import ChildResult, Command
 
 _HANDLERS = logging.getLogger("durex.handlers")
@@ -106,18 +105,9 @@ class AttemptFacts:
     def is_cancelled(self) -> bool:
         """Whether this attempt's work is no longer wanted: out of time, cancelled, or its lease is lost.
 
-        Look at it in loops. It asks nobody: a cancelled command is noticed at the next heartbeat.
+        It asks nobody: what another process cancelled is noticed at the next heartbeat. See `raise_if_cancelled`.
         """
         return self._cancelled.is_set()
-
-    def raise_if_cancelled(self) -> None:
-        """Stop here if this attempt's work is no longer wanted.
-
-        Raises:
-            AttemptCancelled: it is not; let the exception through.
-        """
-        if self.is_cancelled:
-            raise AttemptCancelled(self.command.id, self.command.attempt)
 
     def cancel(self) -> None:
         """Mark the work as no longer wanted."""

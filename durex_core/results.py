@@ -98,6 +98,6 @@ class ContinueSequence:
 
     data: dict[str, Any]
 
-    def __init__(self, **data: Any) -> None:
+    def __init__(self, /, **data: Any) -> None:
         """Take what is to be added to the payload, which must be a JSON object."""
         object.__setattr__(self, "data", data)

@@ -5,10 +5,12 @@ import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
-from durex_core.errors import LeaseLost, NotAllowed
+from durex_core.clock import monotonic_seconds
+from durex_core.errors import AttemptCancelled, DatabaseError, InvalidSpec, LeaseLost, NotAllowed
 from durex_core.execution.following import check_waited_for
 from durex_core.execution.writer import Note, Writer, Written
 from durex_core.facts import AttemptFacts
@@ -17,6 +19,11 @@ from durex_core.model import Command
 from durex_core.registry import Registry
 from durex_core.rules.saga import registered
 from durex_core.spec import Spec
+
+MAX_COMPENSATIONS = 200
+"""How many undoings a command may register, those of the earlier commands of its sequence among them."""
+
+_ASK_EVERY_SECONDS = 5.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,7 +38,7 @@ class WritingContext(AttemptFacts):
     Nothing is told once the attempt is over: how it ended is read then, and would not hold what comes later.
     """
 
-    __slots__ = ("_calls", "_has_lost_lease", "_is_hook", "_lock", "_registry", "_writer")
+    __slots__ = ("_asked_at_seconds", "_calls", "_has_lost_lease", "_is_hook", "_lock", "_registry", "_writer")
 
     def __init__(self, command: Command, registry: Registry, writer: Writer, *, is_hook: bool = False) -> None:
         """Tell of a claimed command, or of the hook of its ending, and write for it."""
@@ -41,6 +48,7 @@ class WritingContext(AttemptFacts):
         self._is_hook = is_hook
         self._calls: Counter[str] = Counter()
         self._has_lost_lease = False
+        self._asked_at_seconds = monotonic_seconds()
         self._lock = threading.Lock()
 
     @property
@@ -80,7 +88,12 @@ class WritingContext(AttemptFacts):
             self._refuse_if_over()
             self._calls[spec.name] += 1
             key = f"{spec.name}#{self._calls[spec.name]}"
-            self.command = replace(self.command, compensations=registered(self.command.compensations, key, undo))
+            known = registered(self.command.compensations, key, undo)
+            if len(known) > MAX_COMPENSATIONS:
+                raise InvalidSpec(
+                    "compensation", f"is one of more than {MAX_COMPENSATIONS}; undo several steps with one"
+                )
+            self.command = replace(self.command, compensations=known)
             return self._note()
 
     def _note(self) -> Future[Written]:
@@ -94,7 +107,18 @@ class WritingContext(AttemptFacts):
     def _refuse_if_over(self) -> None:
         if self._has_lost_lease:
             raise LeaseLost(self.command.id, self.command.lease_number)
-        self.raise_if_cancelled()
+        self._raise_if_cancelled()
+
+    def _raise_if_cancelled(self) -> None:
+        if self.is_cancelled:
+            raise AttemptCancelled(self.command.id, self.command.attempt)
+
+    def _is_to_ask(self) -> bool:
+        """Whether it is time to ask the database again if it still knows of this attempt."""
+        is_time = not self.is_cancelled and monotonic_seconds() - self._asked_at_seconds > _ASK_EVERY_SECONDS
+        if is_time:
+            self._asked_at_seconds = monotonic_seconds()
+        return is_time
 
 
 class Context(WritingContext):
@@ -111,6 +135,20 @@ class Context(WritingContext):
             LeaseLost: the command was cancelled or claimed anew; stop its work.
         """
         self._held(self._beat().result())
+
+    def raise_if_cancelled(self) -> None:
+        """Stop here if this attempt's work is no longer wanted; call it in loops.
+
+        Every five seconds it asks the database, by a heartbeat, whether the command was cancelled elsewhere. A database
+        that does not answer says nothing about that.
+
+        Raises:
+            AttemptCancelled: its time is up, or the command was cancelled or claimed anew; let the exception through.
+        """
+        if self._is_to_ask():
+            with suppress(LeaseLost, DatabaseError):
+                self.heartbeat()
+        self._raise_if_cancelled()
 
     def report_progress(self, progress: Any) -> None:
         """Store how far the work is, any JSON, for whoever looks at the command.
@@ -156,6 +194,13 @@ class AsyncContext(WritingContext):
     async def heartbeat(self) -> None:
         """Do what `Context.heartbeat` does."""
         self._held(await asyncio.wrap_future(self._beat()))
+
+    async def raise_if_cancelled(self) -> None:
+        """Do what `Context.raise_if_cancelled` does."""
+        if self._is_to_ask():
+            with suppress(LeaseLost, DatabaseError):
+                await self.heartbeat()
+        self._raise_if_cancelled()
 
     async def report_progress(self, progress: Any) -> None:
         """Do what `Context.report_progress` does."""

@@ -1,7 +1,7 @@
 """The tick function: what time brings about.
 
-It makes the handlers known to SQL, takes back expired leases, sees to the permanent commands, promotes what is due,
-wakes the queues that have work, and prunes.
+It takes back expired leases, sees to the permanent commands, promotes what is due, wakes the queues that have work,
+makes the handlers known to SQL, and prunes.
 """
 
 from datetime import timedelta
@@ -36,13 +36,13 @@ def tick(
     queues = registry.queues
     told = observers or Observer()
     wait_for_database(database, seconds=_PATIENCE_SECONDS)
-    publish(database, registry)
     rescued = rescue(database)
     begun = ensure(database, registry, wake, observers=told)
     promoted = dispatch(database, queues=queues)
     with database.autocommit() as connection:
         due = commands.due_by_queue(connection, queues, horizon=HORIZON)
     wake.ready(due)
+    publish(database, registry)
     pruned = prune(database, policy)
     if pruned.commands:
         told.pruned(pruned.commands)

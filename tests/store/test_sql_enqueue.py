@@ -1,5 +1,6 @@
 """`durex.enqueue(…)`: what SQL callers store is what Python callers store, and keys bind both."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import fields
@@ -97,7 +98,7 @@ options = st.fixed_dictionaries(
         "period": durations.filter(bool),
         "dead_letter": st.booleans(),
         "tags": st.lists(texts, max_size=3),
-        "metadata": st.dictionaries(texts, st.integers() | texts, max_size=3),
+        "metadata": st.dictionaries(texts, st.integers() | texts | st.none() | st.just([None, -0.0]), max_size=3),
         "correlation_id": texts,
         "traceparent": st.just(TRACE),
     },
@@ -190,6 +191,9 @@ def test_a_moment_to_run_at_makes_it_scheduled(app: Durex, sql: psycopg.Connecti
         ("unique_key", "a\nb"),
         ("idempotency_key", "x" * 256),
         ("traceparent", "00-00000000000000000000000000000000-00f067aa0ba902b7-01"),
+        ("run_at", datetime(1969, 12, 31, tzinfo=UTC)),
+        ("run_at", datetime(9001, 1, 1, tzinfo=UTC)),
+        ("deadline_at", datetime(9001, 1, 1, tzinfo=UTC)),
     ],
 )
 def test_what_python_refuses_sql_refuses_and_stores_nothing(
@@ -231,3 +235,39 @@ def test_text_that_no_database_can_hold_is_refused(sql: psycopg.Connection[Any])
             call(sql, "rich", {"text": payload})
 
     assert count(sql) == before
+
+
+DEEP = "[" * 201 + "]" * 201
+
+
+@pytest.mark.parametrize("option", ["payload", "metadata"])
+@pytest.mark.parametrize(
+    "text",
+    ['{"n": 1e400}', '{"n": [{"m": -1e400}]}', '{"n": 1' + "0" * 5000 + "}", f'{{"n": {DEEP}}}'],
+    ids=lambda t: t[:12],
+)
+def test_a_document_that_a_worker_could_not_read_is_refused(sql: psycopg.Connection[Any], option: str, text: str):
+    """Stored, it would fail every claim and listing that it is part of."""
+    before = count(sql)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=f"durex.enqueue: {option}: is nested deeper than"):
+        sql.execute(f"SELECT durex.enqueue('rich', {option} => %s::json)", [text])  # type: ignore[arg-type]
+
+    assert count(sql) == before
+
+
+def test_the_largest_that_python_takes_is_taken(app: Durex, sql: psycopg.Connection[Any]):
+    payload = {"large": 1.7e308, "small": -1.7e308, "deep": json.loads("[" * 190 + "]" * 190)}
+    assert app.get(call(sql, "rich", payload)[0]).payload == {"size": 1, "kind": "parcel", **payload}
+
+
+@pytest.mark.parametrize("moment", ["infinity", "-infinity"])
+@pytest.mark.parametrize("option", ["run_at", "deadline_at"])
+def test_a_moment_without_end_is_refused(sql: psycopg.Connection[Any], option: str, moment: str):
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match=f"durex.enqueue: {option}: give a moment"):
+        sql.execute(f"SELECT durex.enqueue('plain', {option} => %s::timestamptz)", [moment])  # type: ignore[arg-type]
+
+
+def test_a_start_after_the_deadline_is_refused(sql: psycopg.Connection[Any]):
+    later = datetime(2199, 1, 1, tzinfo=UTC)
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="run_at: is not before deadline_at"):
+        call(sql, "plain", run_at=later, deadline_at=later)

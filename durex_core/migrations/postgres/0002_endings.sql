@@ -53,8 +53,8 @@ CREATE TABLE durex.joined (
     PRIMARY KEY (command_id, position)
 );
 
-DROP VIEW durex.all_commands;
-CREATE VIEW durex.all_commands AS
+-- Replaced, not dropped: whoever may read it may go on.
+CREATE OR REPLACE VIEW durex.all_commands AS
 SELECT id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, lease_expires_at, started_at,
        NULL::timestamptz AS finished_at, created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id,
        unique_key, idempotency_key, payload, backoff, tags, history, NULL::json AS result, NULL::jsonb AS error,

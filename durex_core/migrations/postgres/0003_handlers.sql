@@ -5,7 +5,7 @@ CREATE TABLE durex.handlers (
     published_at timestamptz NOT NULL
 );
 
--- A UUID of version 7 (RFC 9562 §5.7): of version 4, with the time in its first 48 bits and the version's two bits set.
+-- A UUID of version 7 (RFC 9562 §5.7): one of version 4, with the time in its first 48 bits and two bits more set.
 CREATE FUNCTION durex.new_id() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE
 AS $$
     SELECT encode(
@@ -32,6 +32,25 @@ BEGIN
         RAISE EXCEPTION 'durex.enqueue: %: %', option, rule USING ERRCODE = 'invalid_parameter_value';
     END IF;
 END
+$$;
+
+-- Whether every reader can take a document in: nested at most 200 deep, no number beyond what a double holds, and no text
+-- that cannot be searched (or the cast fails).
+CREATE FUNCTION durex.is_readable(document json) RETURNS boolean LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT NOT jsonb_path_exists(document::jsonb, '$.**{200}')
+       AND NOT jsonb_path_exists(document::jsonb, '$.** ? (@.type() == "number" && (@ > 1.79e308 || @ < -1.79e308))')
+$$;
+
+-- Merges two objects, of which the second wins, and leaves every value as it is written: jsonb would round its numbers.
+CREATE FUNCTION durex.merged(lower json, upper json) RETURNS json LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT json_object_agg(pair.key, pair.value)
+    FROM (
+        SELECT key, value FROM json_each(lower) WHERE key NOT IN (SELECT json_object_keys(upper))
+        UNION ALL
+        SELECT key, value FROM json_each(upper)
+    ) AS pair
 $$;
 
 -- Stores a command in the caller's transaction, with the options of its handler unless others are given. A taken
@@ -64,20 +83,27 @@ AS $$
 DECLARE
     key_pattern CONSTANT text := '^[^\x01-\x1f\x7f]{1,255}$';
     longest     CONSTANT interval := interval '3660 days';
+    earliest    CONSTANT timestamptz := '1970-01-01 00:00Z';
+    latest      CONSTANT timestamptz := '9000-01-01 00:00Z';
+    years       CONSTANT text := 'give a moment of the years 1970 to 8999';
+    unreadable  CONSTANT text := 'is nested deeper than 200, or has a number beyond 1.79e308';
     template    json;
-    extras      jsonb;
+    extras      json;
     new_id      uuid := durex.new_id();
     due_at      timestamptz;
     bound_at    timestamptz;
 BEGIN
     SELECT handlers.template INTO template FROM durex.handlers WHERE handlers.name = enqueue.name;
     IF template IS NULL THEN
-        RAISE EXCEPTION 'durex.enqueue: name: no command named % is known', coalesce(quote_literal(enqueue.name), 'null')
+        RAISE EXCEPTION 'durex.enqueue: name: no command named % is known', quote_nullable(enqueue.name)
             USING ERRCODE = 'invalid_parameter_value',
                   HINT = 'Handlers are made known by `durex migrate`, and by workers when they start.';
     END IF;
     PERFORM durex.check_option('delay', delay BETWEEN interval '0' AND longest, 'give 0 to 3660 days');
     PERFORM durex.check_option('run_at', delay IS NULL OR run_at IS NULL, 'cannot go with a delay');
+    PERFORM durex.check_option('run_at', run_at >= earliest AND run_at < latest, years);
+    PERFORM durex.check_option('deadline_at', deadline_at >= earliest AND deadline_at < latest, years);
+    PERFORM durex.check_option('run_at', run_at < deadline_at, 'is not before deadline_at: it would never run');
     PERFORM durex.check_option('priority', priority BETWEEN -32768 AND 32767, 'give -32768 to 32767');
     PERFORM durex.check_option('retries', retries BETWEEN 0 AND 1000, 'give 0 to 1000');
     PERFORM durex.check_option('timeout', timeout BETWEEN interval '0' AND interval '7 days', 'give 0 to 7 days');
@@ -95,8 +121,8 @@ BEGIN
     PERFORM durex.check_option('metadata', json_typeof(metadata) = 'object', 'give a JSON object');
     PERFORM durex.check_option('metadata', octet_length(metadata::text) <= 16384, 'give at most 16 KiB');
     PERFORM durex.check_option('payload', octet_length(payload::text) <= 1048576, 'give at most 1 MiB of JSON');
-    -- What jsonb refuses, such as NUL, could not be read or searched later.
-    PERFORM payload::jsonb;
+    PERFORM durex.check_option('payload', durex.is_readable(payload), unreadable);
+    PERFORM durex.check_option('metadata', durex.is_readable(metadata), unreadable);
     PERFORM durex.check_option('correlation_id', correlation_id ~ key_pattern, 'give 1 to 255 printable characters');
     PERFORM durex.check_option('unique_key', unique_key ~ key_pattern, 'give 1 to 255 printable characters');
     PERFORM durex.check_option('idempotency_key', idempotency_key ~ key_pattern, 'give 1 to 255 printable characters');
@@ -119,27 +145,27 @@ BEGIN
         END IF;
     END IF;
 
-    extras := coalesce((template ->> 'extras')::jsonb, '{}');
-    IF deadline_at IS NOT NULL THEN
-        extras := extras - 'deadline_seconds';
-    END IF;
-    extras := extras || jsonb_strip_nulls(jsonb_build_object(
-        'deadline_seconds', extract(epoch FROM deadline),
-        'start_within_seconds', extract(epoch FROM start_within),
-        'period_seconds', extract(epoch FROM period),
-        'traceparent', traceparent,
-        'metadata', CASE WHEN metadata IS NOT NULL THEN coalesce(extras -> 'metadata', '{}') || metadata::jsonb END
-    ));
-    IF deadline = interval '0' THEN
-        extras := extras - 'deadline_seconds';
-    END IF;
-    IF start_within = interval '0' THEN
-        extras := extras - 'start_within_seconds';
-    END IF;
-    IF json_typeof(payload) = 'object' AND json_typeof(template -> 'payload') = 'object' THEN
-        payload := ((template ->> 'payload')::jsonb || payload::jsonb)::json;
-    ELSIF payload IS NULL THEN
+    metadata := durex.merged(template #> '{extras,metadata}', metadata);
+    SELECT json_object_agg(pair.key, pair.value) FILTER (WHERE pair.value IS NOT NULL) INTO extras
+    FROM (
+        SELECT own.key, own.value
+        FROM json_each((template ->> 'extras')::json) AS own
+        WHERE NOT (own.key = 'deadline_seconds' AND (deadline IS NOT NULL OR deadline_at IS NOT NULL))
+          AND NOT (own.key = 'start_within_seconds' AND start_within IS NOT NULL)
+          AND NOT (own.key = 'period_seconds' AND period IS NOT NULL)
+          AND NOT (own.key = 'metadata')
+        UNION ALL
+        -- Zero is none.
+        VALUES ('deadline_seconds', to_json(nullif(extract(epoch FROM deadline), 0))),
+               ('start_within_seconds', to_json(nullif(extract(epoch FROM start_within), 0))),
+               ('period_seconds', to_json(extract(epoch FROM period))),
+               ('traceparent', to_json(traceparent)),
+               ('metadata', metadata)
+    ) AS pair;
+    IF payload IS NULL THEN
         payload := template -> 'payload';
+    ELSIF json_typeof(payload) = 'object' AND json_typeof(template -> 'payload') = 'object' THEN
+        payload := durex.merged(template -> 'payload', payload);
     END IF;
     delay := coalesce(delay, make_interval(secs => (template ->> 'delay_seconds')::float8));
     due_at := coalesce(run_at, now() + delay);
@@ -169,7 +195,7 @@ BEGIN
             coalesce(to_jsonb(tags), (template ->> 'tags')::jsonb),
             bound_at,
             least(bound_at, due_at + make_interval(secs => (extras ->> 'start_within_seconds')::float8)),
-            nullif(extras, '{}')::json
+            extras
         )
         ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING;
         IF FOUND THEN
