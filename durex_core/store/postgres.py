@@ -12,38 +12,22 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
-from psycopg import errors as sqlstates
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg.rows import dict_row
 
 from durex_core.clock import utc_now
-from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, RowExists, SchemaMissing
+from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
 from durex_core.store import migrate, rows, statements
 from durex_core.store.callers import driver_connection, wrong
 from durex_core.store.database import Access, Database, Row, masked
+from durex_core.store.postgres_errors import translated
 
 _CHANNEL = "durex_wake"
 _MIGRATION_LOCK = 0x6475726578  # "durex" in ASCII
 _OLDEST = 150000
 _PLACE_SECONDS = 10.0
 _FRESH = timedelta(seconds=20)
-
-# What means "this connection is of no more use", beyond psycopg's own OperationalError: a server that shuts down, an
-# idle session that was ended, and a standby that answers after a failover.
-_CONNECTION_OVER = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    sqlstates.IdleSessionTimeout,
-    sqlstates.ReadOnlySqlTransaction,
-)
-_BUSY = (
-    sqlstates.DeadlockDetected,
-    sqlstates.SerializationFailure,
-    sqlstates.LockNotAvailable,
-    sqlstates.QueryCanceled,
-)
-_SCHEMA_MISSING = (sqlstates.UndefinedTable, sqlstates.InvalidSchemaName, sqlstates.UndefinedColumn)
 
 
 class PostgresConnection:
@@ -68,14 +52,14 @@ class PostgresConnection:
         (text,) = statement.parts
         bound = {name: _to_postgres(value) for name, value in parameters.items()}
         bound.setdefault("now", None)
-        with _translated(statement.name):
+        with translated(statement.name):
             # A connection of the caller's may give its rows another form.
             cursor = self.raw.cursor(row_factory=dict_row).execute(text, bound)
             return cursor.fetchall() if cursor.description else []
 
     def poke(self) -> None:
         """Notify listeners when this transaction commits."""
-        with _translated("poke"):
+        with translated("poke"):
             self.raw.execute("SELECT pg_notify(%s, '')", (_CHANNEL,))
 
 
@@ -95,7 +79,7 @@ class PostgresDatabase(Database):
     @contextmanager
     def transaction(self) -> Iterator[PostgresConnection]:
         """Open a transaction."""
-        with self.autocommit() as connection, _translated("transaction"), connection.raw.transaction():
+        with self.autocommit() as connection, translated("transaction"), connection.raw.transaction():
             yield connection
 
     @contextmanager
@@ -145,7 +129,7 @@ class PostgresDatabase(Database):
         """Listen on a connection of its own."""
         raw = self._connect()
         try:
-            with _translated("listen"):
+            with translated("listen"):
                 raw.execute(f"LISTEN {_CHANNEL}")
             yield _Notifications(raw, timeout_seconds)
         finally:
@@ -228,7 +212,7 @@ class _Notifications:
         self._timeout_seconds = timeout_seconds
 
     def wait(self) -> bool:
-        with _translated("listen"):
+        with translated("listen"):
             return any(True for _ in self._raw.notifies(timeout=self._timeout_seconds, stop_after=1))
 
 
@@ -283,25 +267,3 @@ def _answers(raw: psycopg.Connection[Row]) -> bool:
         return raw.execute("SELECT 1 WHERE NOT pg_is_in_recovery()").fetchone() is not None
     except psycopg.Error:
         return False
-
-
-@contextmanager
-def _translated(statement: str) -> Iterator[None]:
-    """Turn driver errors into durex's, naming the statement."""
-    try:
-        yield
-    except _SCHEMA_MISSING as error:
-        msg = f"{statement}: {error.diag.message_primary}; run `durex migrate`"
-        raise SchemaMissing(msg) from error
-    except sqlstates.UniqueViolation as error:
-        msg = f"{statement}: {error.diag.message_primary}"
-        raise RowExists(msg) from error
-    except _BUSY as error:
-        msg = f"{statement}: {error}"
-        raise DatabaseBusy(msg) from error
-    except _CONNECTION_OVER as error:
-        msg = f"{statement}: {error}"
-        raise DatabaseUnavailable(msg) from error
-    except psycopg.Error as error:
-        msg = f"{statement}: {error}"
-        raise DatabaseError(msg) from error

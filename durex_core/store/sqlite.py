@@ -4,33 +4,25 @@ A file database is in write-ahead mode with every commit synced, so that what en
 Writers queue at `BEGIN IMMEDIATE`; readers never wait. `:memory:` has one connection, lent to one thread at a time.
 """
 
-import json
 import random
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, DurexError, RowExists, SchemaMissing
-from durex_core.store import migrate, rows, statements
+from durex_core.store import migrate, statements
 from durex_core.store.callers import driver_connection, wrong
 from durex_core.store.database import Database, Row
 from durex_core.store.json_values import holds
+from durex_core.store.sqlite_values import from_sqlite, to_sqlite
 
 _BUSY_TIMEOUT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
 _WAL_TRIES = 300
 _OLDEST = (3, 38, 0)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-_JSON_COLUMNS = frozenset({"backoff", "children", "compensations", "error", "extras", "history", "payload", "progress"})
-_JSON_COLUMNS |= {"recovery", "result", "tags"}
-_UUID_COLUMNS = frozenset({"id", "parent_id", "command_id", "join_id"})
 
 
 class SqliteConnection:
@@ -51,7 +43,7 @@ class SqliteConnection:
         return self._run(statements.parse("sqlite", "select", text), parameters)
 
     def _run(self, loaded: statements.Statement, parameters: Mapping[str, Any]) -> list[Row]:
-        bound = {name: _to_sqlite(value) for name, value in parameters.items()}
+        bound = {name: to_sqlite(value) for name, value in parameters.items()}
         bound.setdefault("now", None)
         with self.committing() if len(loaded.parts) > 1 else nullcontext(), _translated(loaded.name):
             return [row for part in loaded.parts for row in self._rows(part, bound)]
@@ -82,7 +74,7 @@ class SqliteConnection:
         cursor.execute(part, bound)
         columns = [column[0] for column in cursor.description or ()]
         return [
-            {name: _from_sqlite(name, value) for name, value in zip(columns, row, strict=True)}
+            {name: from_sqlite(name, value) for name, value in zip(columns, row, strict=True)}
             for row in cursor.fetchall()
         ]
 
@@ -256,30 +248,6 @@ class _SqliteTarget:
         self._raw.execute(
             "INSERT INTO migrations VALUES (?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))", (version, name, checksum)
         )
-
-
-def _to_sqlite(value: Any) -> Any:
-    match value:
-        case list() | dict():
-            return rows.document(value)
-        case datetime():
-            return rows.to_microseconds(value)
-        case UUID():
-            return str(value)
-        case _:
-            return value
-
-
-def _from_sqlite(column: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if column in _JSON_COLUMNS:
-        return json.loads(value)
-    if column in _UUID_COLUMNS:
-        return UUID(value)
-    if column.endswith("_at"):
-        return _EPOCH + value * _MICROSECOND
-    return value
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from durex_core.store import cursors, finding, statements
 from durex_core.store.cursors import Place
 from durex_core.store.database import Connection, Row, open_database
 from durex_core.store.rows import to_microseconds
-from durex_core.store.sqlite import _to_sqlite
+from durex_core.store.sqlite_values import to_sqlite
 
 LIMIT = 10
 # A page, one more to see whether there is another, of each table and partition that is read; and those of equal keys.
@@ -229,7 +229,7 @@ def explain_postgres(connection: Connection, **options: Any) -> Plan:
 def explain_sqlite(connection: Connection, **options: Any) -> list[str]:
     text, parameters = composed(connection, **options)
     (part,) = statements.parse("sqlite", "noun/verb", text).parts
-    bound = {name: _to_sqlite(value) for name, value in parameters.items()}
+    bound = {name: to_sqlite(value) for name, value in parameters.items()}
     return [line[3] for line in query(connection, f"EXPLAIN QUERY PLAN {part}", bound)]  # type: ignore[arg-type]
 
 

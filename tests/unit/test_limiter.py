@@ -206,24 +206,20 @@ def test_who_waited_too_long_leaves_the_line():
     assert limiter.try_acquire("email")
 
 
-class Staged(module._Waiter):
-    """Somebody in line to whom something happens while they wait."""
-
-    def __init__(self, name: str) -> None:
-        """Wait as the test says."""
-        super().__init__(name)
-        self.admitted.wait = self.wait
-
-    def wait(self, _timeout: float | None = None) -> bool:
-        raise NotImplementedError
-
-
 @contextmanager
 def while_waiting(monkeypatch, happening):
     """Let this happen in place of the next wait."""
-    staged = type("Staged", (Staged,), {"wait": lambda _self, _timeout=None: happening()})
+
+    class Staged(module._Waiter):
+        """Somebody in line to whom something happens while they wait."""
+
+        def __init__(self, name: str) -> None:
+            """Wait as the test says."""
+            super().__init__(name)
+            self.admitted.wait = lambda _timeout=None: happening()
+
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_Waiter", staged)
+        patch.setattr(module, "_Waiter", Staged)
         yield
 
 
