@@ -5,41 +5,13 @@ from uuid import uuid4
 
 import pytest
 from factories import claimed_command
-from pydantic import BaseModel
+from letters import Letter, register, send
 
 from durex_core import AsyncContext, Context, Durex, Spec
 from durex_core.errors import InvalidSpec, RegistrationError
 from durex_core.facts import AttemptFacts
 from durex_core.handle import CommandHandle
-from durex_core.handlers.handler import Handler
 from durex_core.registry import Registry
-
-LIMIT = 1000
-
-
-class Letter(BaseModel):
-    to: str
-    text: str = "Hello!"
-
-
-@pytest.fixture
-def registry() -> Registry:
-    """An empty registry."""
-    return Registry(max_payload_bytes=LIMIT)
-
-
-@pytest.fixture
-def app() -> Durex:
-    """An application without commands."""
-    return Durex("sqlite:///:memory:")
-
-
-def register(registry: Registry, target: Any, **options: Any) -> Handler:
-    return registry.register("send", target, options)
-
-
-def send(letter: Letter) -> str:
-    return letter.to
 
 
 class SendLetter:

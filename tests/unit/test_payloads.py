@@ -5,43 +5,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from pydantic import BaseModel
+from letters import LIMIT, Letter, register, send
 
-from durex_core import Durex, Spec
+from durex_core import Spec
 from durex_core.errors import InvalidPayload, PayloadTooLarge, RegistrationError
-from durex_core.handlers.handler import Handler
 from durex_core.registry import Registry
-
-LIMIT = 1000
-
-
-class Letter(BaseModel):
-    to: str
-    text: str = "Hello!"
-
-
-@pytest.fixture
-def registry() -> Registry:
-    """An empty registry."""
-    return Registry(max_payload_bytes=LIMIT)
-
-
-@pytest.fixture
-def app() -> Durex:
-    """An application without commands."""
-    return Durex("sqlite:///:memory:")
-
-
-def register(registry: Registry, target: Any, **options: Any) -> Handler:
-    return registry.register("send", target, options)
 
 
 def stored(registry: Registry, payload: Any = None) -> Any:
     return registry.prepare(Spec("send", payload), uuid4()).payload
-
-
-def send(letter: Letter) -> str:
-    return letter.to
 
 
 def nested(levels: int) -> list[Any]:
