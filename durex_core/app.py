@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Never, Unpack, overload
 
+from durex_core.aws.alarm import AlarmSettings, SchedulerAlarms
+from durex_core.aws.ingest import SqsIngest
 from durex_core.aws.wake import SqsWake
 from durex_core.decorator import Decorator, Registrar
 from durex_core.environment import access
@@ -20,9 +22,10 @@ from durex_core.handlers.handler import HandlerOptions
 from durex_core.handlers.options import make_spec
 from durex_core.local.bell import Bell, LocalWake
 from durex_core.local.worker import GRACE, LEASE, Worker
-from durex_core.model import Command, Enqueued, ErrorInfo, RetentionPolicy
+from durex_core.model import Accepted, Command, Enqueued, ErrorInfo, RetentionPolicy
 from durex_core.observer import Observer, OnError
-from durex_core.operations import enqueue, schema
+from durex_core.operations import enqueue, ingest, schema
+from durex_core.operations.alarms import BookedAlarms
 from durex_core.operations.wake import Wake
 from durex_core.oversight import Oversight
 from durex_core.registry import Registry
@@ -107,8 +110,19 @@ class Durex(Oversight):
         if not urls:
             return LocalWake(self.database, self._bell)
         if self._sqs_wake is None:
-            self._sqs_wake = SqsWake(json.loads(urls))
+            self._sqs_wake = SqsWake(json.loads(urls), alarms=self._alarms())
         return self._sqs_wake
+
+    @property
+    def ingest(self) -> SqsIngest | None:
+        """What keeps commands while the database is away: the queue that DUREX_INGEST_URL names, if it is set."""
+        url = os.environ.get("DUREX_INGEST_URL")
+        return SqsIngest(url) if url and not self._instead else None
+
+    def _alarms(self) -> BookedAlarms | None:
+        """Return how alarms are set; None: the deployment has none, and a tick of each minute finds what is due."""
+        settings = os.environ.get("DUREX_ALARMS")
+        return BookedAlarms(lambda: self.database, SchedulerAlarms(AlarmSettings.read(settings))) if settings else None
 
     def use_database(self, url: str) -> None:
         """Use another database from here on, whatever was configured."""
@@ -224,6 +238,21 @@ class Durex(Oversight):
         return enqueue.enqueue(
             self.database, self.registry, self.wake, specs, observers=observers, connection=connection
         )
+
+    def enqueue_or_accept(
+        self, name_or_spec: str | Spec, payload: Any = None, /, **options: Unpack[SpecOptions]
+    ) -> Enqueued | Accepted:
+        """Do what `enqueue` does; if the database is away or too busy, have the command kept until it can be stored.
+
+        For that a deployment has a queue (DUREX_INGEST_URL); where there is none, this is `enqueue`.
+
+        Raises:
+            InvalidSpec: a part was refused, and nothing was stored; see its subclasses.
+            DatabaseUnavailable: the database could not be reached, and the command is not kept.
+        """
+        spec = _one_spec(name_or_spec, payload, options)
+        observers = self.surroundings.observers
+        return ingest.enqueue_or_accept(self.database, self.registry, self.wake, self.ingest, spec, observers=observers)
 
     async def aenqueue(
         self, name_or_spec: str | Spec, payload: Any = None, /, **options: Unpack[SpecOptions]

@@ -16,3 +16,8 @@ def utc_now() -> datetime:
 def monotonic_seconds() -> float:
     """Return seconds on a clock that never goes back, for measuring intervals inside one process."""
     return time.monotonic()
+
+
+def pause(seconds: float) -> None:
+    """Let this thread rest."""
+    time.sleep(seconds)

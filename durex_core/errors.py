@@ -40,6 +40,16 @@ class InvalidQuery(DurexError, ValueError):
         self.reason = reason
 
 
+class UnknownQueue(InvalidQuery):
+    """No command of the application uses this queue; mend the spelling."""
+
+    def __init__(self, queue: str, known: Iterable[str]) -> None:
+        """Keep the unknown queue and list the known ones."""
+        listed = ", ".join(sorted(known)) or "none"
+        super().__init__("queue", f"no command of the application uses the queue {queue!r} (known: {listed})")
+        self.queue = queue
+
+
 class UnknownCommand(InvalidSpec):
     """No handler is registered under this name; register it or mend the spelling."""
 
@@ -69,11 +79,16 @@ class InvalidResult(DurexError, ValueError):
 
 
 class CommandNotFound(DurexError, LookupError):
-    """No command has this id: it never existed, or was pruned after its retention."""
+    """No command has this id: it never existed, was pruned after its retention, or is accepted but not yet stored."""
 
-    def __init__(self, command_id: UUID) -> None:
-        """Keep the id that was looked for."""
-        super().__init__(f"no command has the id {command_id}; finished commands are pruned after their retention")
+    def __init__(self, command_id: UUID, *, may_come: bool = False) -> None:
+        """Keep the id that was looked for, and say whether it is one that may be stored yet."""
+        why = (
+            "it may have been accepted while the database was away, and be stored soon"
+            if may_come
+            else "finished commands are pruned after their retention"
+        )
+        super().__init__(f"no command has the id {command_id}; {why}")
         self.command_id = command_id
 
 
@@ -139,6 +154,15 @@ class KeyTaken(NotAllowed):
         self.holder = holder
 
 
+class WakeNotSent(DurexError):
+    """The workers of a queue could not be told of its work; try again, or let it be found by the next pass."""
+
+    def __init__(self, queue: str) -> None:
+        """Keep whose workers they are."""
+        super().__init__(f"the workers of queue {queue!r} could not be told; try again, or they find its work later")
+        self.queue = queue
+
+
 class InvalidDatabaseUrl(DurexError, ValueError):
     """A database URL names no kind of database that durex knows."""
 
@@ -157,6 +181,23 @@ class RowExists(DatabaseError):
 
 class DatabaseUnavailable(DatabaseError):
     """The database could not be reached or ended the connection; try again, and check DUREX_DATABASE_URL."""
+
+    def __init__(self, message: str, *, was_connected: bool = True) -> None:
+        """Keep whether there was a connection: without one, nothing can have been stored."""
+        super().__init__(message)
+        self.was_connected = was_connected
+
+
+class TooLargeToKeep(DatabaseUnavailable):
+    """The database is away, and the command too large to be kept until it is back; try again, or enqueue less."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        """Keep both sizes, in bytes of UTF-8 JSON."""
+        super().__init__(
+            f"the command takes {size:,} bytes, and at most {limit:,} can be kept until the database is back"
+        )
+        self.size = size
+        self.limit = limit
 
 
 class DatabaseBusy(DatabaseError):

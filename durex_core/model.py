@@ -70,6 +70,16 @@ class Enqueued:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer while the database is away: the command is kept under this id, and stored once the database is back.
+
+    If it then turns out to be there already, by one of its keys, the id leads to a cancelled command that names it.
+    """
+
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Extras:
     """What few commands have: kept together, so that the many others need not carry it.
 
@@ -118,6 +128,11 @@ class NewCommand:
     awaits: int = 0
     compensations: "tuple[Compensation, ...]" = ()
 
+    @property
+    def may_expire(self) -> bool:
+        """Whether there is a time by which it must have started, or ended."""
+        return self.deadline_at is not None or self.extras.deadline is not None or self.extras.start_within is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Compensation:
@@ -150,6 +165,9 @@ class ChildResult:
 
 CRASHED = "crashed"
 """The outcome of an attempt whose lease ran out; the statements that claim and rescue write this word."""
+
+DUPLICATE = "Duplicate"
+"""The type of error of a command that was accepted, and is there already under another id."""
 
 HOOK_FAILED = "hook_failed"
 """The outcome of a claim for a command's ending alone, in which its hook failed."""
@@ -249,6 +267,11 @@ class Command:
     def is_overdue(self) -> bool:
         """Whether it was claimed at or after the moment at which it expires: the command is to end, not to run."""
         return self.expires_at is not None and self.started_at is not None and self.started_at >= self.expires_at
+
+    @property
+    def is_duplicate(self) -> bool:
+        """Whether it was accepted and never to run, since another command stands for it."""
+        return self.started_at is None and self.error is not None and self.error.type == DUPLICATE
 
     @property
     def duration(self) -> timedelta | None:

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from durex_core.errors import InvalidQuery, InvalidSpec
 from durex_core.execution.surroundings import Surroundings
-from durex_core.model import Command, State
-from durex_core.operations import cancel, find, revive
+from durex_core.model import Accepted, Command, State
+from durex_core.operations import cancel, find, ingest, queues, revive
 from durex_core.operations.after import After
 from durex_core.operations.wake import Wake
 from durex_core.queries import DAY, Filters, Page, Query, QueryOptions, Stats, make_query
+from durex_core.registry import Registry
 from durex_core.rules.history import HistoryEvent, history_of
 from durex_core.store.database import Database
 
@@ -21,6 +22,7 @@ _EXAMPLE_ID = "019a2063-fc05-72e4-9bc1-56922de41a35"
 class Oversight(ABC):
     """Looks after stored commands: finds and counts them, cancels them, and lets them run again."""
 
+    registry: Registry
     surroundings: Surroundings
 
     @property
@@ -45,6 +47,15 @@ class Oversight(ABC):
             InvalidSpec: the text is no id.
         """
         return find.get(self.database, parse_id(command_id))
+
+    def look_up(self, command_id: UUID | str) -> Command | Accepted:
+        """Return a command, or that it was accepted while the database was away and is not stored yet.
+
+        Raises:
+            CommandNotFound: no command has this id.
+            InvalidSpec: the text is no id.
+        """
+        return ingest.look_up(self.database, parse_id(command_id))
 
     def history(self, command_id: UUID | str) -> tuple[HistoryEvent, ...]:
         """Return what happened to a command, in order."""
@@ -137,6 +148,15 @@ class Oversight(ABC):
             InvalidQuery: `older_than` is negative, or the limit is below 1.
         """
         return revive.purge_dead_letters(self.database, self._after, older_than, limit)
+
+    def wake_queue(self, queue: str) -> None:
+        """Tell the workers of a queue that it has work; `enqueue` does so by itself, the function in SQL cannot on AWS.
+
+        Raises:
+            UnknownQueue: no command of this application uses the queue.
+            WakeNotSent: they could not be told; a later pass finds the work.
+        """
+        queues.wake_workers(self.registry, self.wake, queue)
 
 
 def parse_id(command_id: UUID | str) -> UUID:

@@ -68,7 +68,7 @@ class Registry:
     @property
     def permanent(self) -> list[Spec]:
         """What to enqueue so that each permanent command is there: its key keeps it from being there twice."""
-        return [Spec(handler.name, unique_key=f"permanent:{handler.name}") for handler in self if handler.is_permanent]
+        return [Spec(handler.name, unique_key=_permanent_key(handler.name)) for handler in self if handler.is_permanent]
 
     @property
     def templates(self) -> list[NewCommand]:
@@ -196,6 +196,15 @@ class Registry:
             if name not in self._handlers:
                 raise UnknownCommand(name, self._handlers, f"sequence[{position}]")
         return handler
+
+
+def is_permanent(command: Command) -> bool:
+    """Whether a command is the one of its name that is always to be there."""
+    return command.unique_key == _permanent_key(command.name)
+
+
+def _permanent_key(name: str) -> str:
+    return f"permanent:{name}"
 
 
 def _merged(handler: Handler, spec: Spec) -> Options:

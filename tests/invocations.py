@@ -3,12 +3,13 @@
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from durex_core.aws.clients import client
 from durex_core.aws.wake import WakeMessage
 from durex_core.clock import monotonic_seconds
+from durex_core.rules.wakes import Due
 
 
 class Invocation:
@@ -27,9 +28,9 @@ def sqs_event(*bodies: str) -> dict[str, Any]:
     return {"Records": [_record(f"m{number}", body) for number, body in enumerate(bodies)]}
 
 
-def wake(queue: str, depth: int = 0) -> str:
+def wake(queue: str, *, count: int = 1, depth: int = 0) -> str:
     """Return the body of a wake."""
-    return WakeMessage(queue, depth).encode()
+    return WakeMessage(queue, count, depth).encode()
 
 
 def failed(answer: dict[str, Any]) -> list[str]:
@@ -68,9 +69,13 @@ class Queue:
             found += [message["Body"] for message in messages]
         return found
 
+    def wakes(self) -> list[WakeMessage]:
+        """Take out the wakes that can be received now."""
+        return [WakeMessage.decode(body) for body in self.bodies()]
+
     def depths(self) -> list[int]:
         """Take out the wakes that can be received now, and return their depths."""
-        return [WakeMessage.decode(body).depth for body in self.bodies()]
+        return [wake.depth for wake in self.wakes()]
 
     def count(self, *, delayed: bool = False) -> int:
         """Return how many messages can be received now, or later."""
@@ -80,15 +85,33 @@ class Queue:
 
 
 class Recorder:
-    """Takes wakes and remembers them with their delays, in front of a queue or of none."""
+    """Remembers what it is told, and says whether it could be passed on; the first `refusals` promises could not."""
 
-    def __init__(self, *, works: bool = True) -> None:
-        self.sent: list[tuple[str, int, float]] = []
-        self._works = works
+    def __init__(self, *, promises: bool = True, rings: bool = True, refusals: int = 0) -> None:
+        self.promised: list[tuple[str, Due]] = []
+        self.rung: list[tuple[str, Due]] = []
+        self.promises = promises
+        self.rings = rings
+        self._refusals = refusals
 
-    def send(self, wakes: Sequence[tuple[WakeMessage, Any]]) -> bool:
-        self.sent += [(message.queue, message.depth, delay.total_seconds()) for message, delay in wakes]
-        return self._works
+    def ahead(self, due: Mapping[str, Due]) -> bool:
+        """Hear of what will be ready after a commit, or is."""
+        self.promised += due.items()
+        self._refusals -= 1
+        return self.promises and self._refusals < 0
+
+    def ready(self, due: Mapping[str, Due]) -> bool:
+        """Hear of what is ready."""
+        self.rung += due.items()
+        return self.rings
+
+    def soon(self, due: Mapping[str, Due], connection: object) -> bool:  # noqa: ARG002  one is as good as another
+        """Hear of what a caller is yet to commit."""
+        return self.ahead(due)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.promised, self.rung = [], []
 
 
 def as_json(answer: dict[str, Any]) -> Any:

@@ -1,10 +1,11 @@
 """Whoever hears of what operations do."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 from durex_core.model import Command
 from durex_core.observer import Observer
+from durex_core.rules.wakes import Due
+from durex_core.store.database import Connection
 
 
 class Listener(Observer):
@@ -12,15 +13,28 @@ class Listener(Observer):
 
     def __init__(self) -> None:
         """Begin with nothing."""
+        self.promised: list[str] = []
         self.woken: list[str] = []
         self.ended: list[Command] = []
         self.alive: list[Command] = []
         self.dropped = 0
 
-    def ready(self, due: Mapping[str, timedelta]) -> None:
-        """Hear a wake."""
-        assert set(due.values()) == {timedelta(0)}
+    def ahead(self, due: Mapping[str, Due]) -> bool:
+        """Hear that there will be work."""
+        assert set(due.values()) == {Due()}
+        self.promised += due
+        return True
+
+    def ready(self, due: Mapping[str, Due]) -> bool:
+        """Hear a wake, of which there was word before the commit."""
+        assert set(due.values()) == {Due()}
+        assert set(due) <= set(self.promised)
         self.woken += due
+        return True
+
+    def soon(self, due: Mapping[str, Due], connection: Connection) -> bool:
+        """Hear of work in a transaction of the caller's, which no operation on commands joins."""
+        raise AssertionError((due, connection))
 
     def cancelled(self, commands: Sequence[Command]) -> None:
         """Hear of cancelled commands."""

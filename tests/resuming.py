@@ -17,6 +17,7 @@ class Resuming:
     def __init__(self, url: str) -> None:
         """Name the server."""
         self.awake = threading.Event()
+        self._is_over = False
         self._server = conninfo_to_dict(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
@@ -30,6 +31,7 @@ class Resuming:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._is_over = True
         self.awake.set()
         for connection in (self._listener, *self._open):
             with suppress(OSError):
@@ -47,6 +49,8 @@ class Resuming:
 
     def _serve(self, client: socket.socket) -> None:
         self.awake.wait()
+        if self._is_over:
+            return
         server = self._connect()
         self._open.append(server)
         self._run(self._pass_on, server, client)

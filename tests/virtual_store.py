@@ -11,7 +11,7 @@ from durex_core.model import Command, Compensation, Enqueued, NewCommand
 from durex_core.rules.lifecycle import decide
 from durex_core.rules.outcomes import Outcome, Settlement
 from durex_core.store import commands, joins, rows
-from durex_core.store.commands import Settled
+from durex_core.store.commands import Claimed, Settled
 from durex_core.store.database import Connection, Database
 from durex_core.store.sqlite import SqliteConnection
 
@@ -46,6 +46,10 @@ class VirtualStore:
 
     def claim(self, *queues: str, limit: int = 10, lease: timedelta = LEASE, worker: str = "worker") -> list[Command]:
         """Take ready commands of these queues (default: the one that factories use)."""
+        return self.look(*queues, limit=limit, lease=lease, worker=worker).commands
+
+    def look(self, *queues: str, limit: int = 10, lease: timedelta = LEASE, worker: str = "worker") -> Claimed:
+        """Do the same, and return what is said of the rest, too."""
         return self.database.transact(
             lambda connection: commands.claim(
                 connection, queues or [QUEUE], limit=limit, lease=lease, worker=worker, now=self.now
@@ -108,10 +112,10 @@ class VirtualStore:
         with self.database.autocommit() as connection:
             return commands.next_due(connection, queues or [QUEUE], now=self.now)
 
-    def due(self, *queues: str, horizon: timedelta) -> dict[str, timedelta]:
-        """Return the queues that have work within the horizon."""
+    def due(self, *queues: str) -> dict[str, timedelta]:
+        """Return how long from now each queue has work."""
         with self.database.autocommit() as connection:
-            return commands.due_by_queue(connection, queues or [QUEUE], horizon=horizon, now=self.now)
+            return commands.due_by_queue(connection, queues or [QUEUE], now=self.now)
 
     def prune_joins(self, *, limit: int = 100) -> int:
         """Drop what is remembered for commands that no longer wait."""

@@ -14,6 +14,7 @@ from durex_core.api.commands import commands_router
 from durex_core.api.health import health_router
 from durex_core.api.listing import listing_router
 from durex_core.api.problems import Kind, answer, problem
+from durex_core.api.queues import queues_router
 from durex_core.api.request_body import RequestValidation
 from durex_core.app import Durex
 
@@ -26,6 +27,7 @@ def build_api(app: Durex, resolver: Resolver) -> Resolver:
     resolver.include_router(commands_router(app))
     resolver.include_router(listing_router(app))
     resolver.include_router(actions_router(app))
+    resolver.include_router(queues_router(app))
     resolver.include_router(health_router(app))
     docs.add_docs(resolver)
     resolver.exception_handler(Exception)(answer)

@@ -2,7 +2,7 @@
 
 import re
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
@@ -11,12 +11,12 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Pat
 from aws_lambda_powertools.event_handler.openapi.types import OpenAPIResponse
 
 from durex_core.api.answers import DATABASE, answer
-from durex_core.api.documents import CommandDocument, SpecDocument
+from durex_core.api.documents import AcceptedDocument, CommandDocument, SpecDocument
 from durex_core.api.problems import Kind, responses
 from durex_core.api.request_body import JSON
 from durex_core.app import Durex
 from durex_core.errors import InvalidSpec
-from durex_core.model import Enqueued
+from durex_core.model import Accepted, Enqueued
 from durex_core.operations.describe import describe
 from durex_core.spec import Key
 
@@ -41,21 +41,30 @@ _EXAMPLES = {
 }
 
 
-def _enqueued(description: str, *, created: bool) -> OpenAPIResponse:
-    example = {"value": {"id": _EXAMPLE_ID, "created": created}}
+def _taken(description: str, model: Any, **example: Any) -> OpenAPIResponse:
     return {
         "description": description,
         "headers": {"Location": {"description": "Where the command is found.", "schema": {"type": "string"}}},
-        "content": {JSON: {"model": Enqueued, "examples": {"order": example}}},
+        "content": {JSON: {"model": model, "examples": {"order": {"value": {"id": _EXAMPLE_ID, **example}}}}},
     }
 
 
 _ENQUEUED: dict[int, OpenAPIResponse] = {
-    HTTPStatus.CREATED.value: _enqueued("The command was stored.", created=True),
-    HTTPStatus.OK.value: _enqueued("A command with this key exists; nothing was stored.", created=False),
+    HTTPStatus.CREATED.value: _taken("The command was stored.", Enqueued, created=True),
+    HTTPStatus.OK.value: _taken("A command with this key exists; nothing was stored.", Enqueued, created=False),
+    HTTPStatus.ACCEPTED.value: _taken(
+        "The database is away. The command is kept and will be stored under this id once the database is back; if a"
+        " command with its key exists by then, it ends as cancelled and names that one.",
+        AcceptedDocument,
+        state="accepted",
+    ),
 }
 _FOUND: dict[int, OpenAPIResponse] = {
-    HTTPStatus.OK.value: {"description": "The command.", "content": {JSON: {"model": CommandDocument}}}
+    HTTPStatus.OK.value: {"description": "The command.", "content": {JSON: {"model": CommandDocument}}},
+    HTTPStatus.ACCEPTED.value: {
+        "description": "The command was accepted while the database was away, and is not stored yet.",
+        "content": {JSON: {"model": AcceptedDocument}},
+    },
 }
 # An id of zeros alone means none.
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -104,11 +113,12 @@ def commands_router(app: Durex) -> Router:
     ) -> Response[str]:
         key = _one_key(spec.idempotency_key, idempotency_key)
         trace = spec.traceparent or _readable(traceparent)
-        enqueued = app.enqueue(spec.to_spec(idempotency_key=key, traceparent=trace))
-        status = HTTPStatus.CREATED if enqueued.created else HTTPStatus.OK
-        return answer(
-            {"id": str(enqueued.id), "created": enqueued.created}, status, {"Location": f"{PATH}/{enqueued.id}"}
-        )
+        taken = app.enqueue_or_accept(spec.to_spec(idempotency_key=key, traceparent=trace))
+        location = {"Location": f"{PATH}/{taken.id}"}
+        if isinstance(taken, Accepted):
+            return _accepted(taken, location)
+        status = HTTPStatus.CREATED if taken.created else HTTPStatus.OK
+        return answer({"id": str(taken.id), "created": taken.created}, status, location)
 
     @router.head(f"{PATH}/<id>", include_in_schema=False)
     @router.get(
@@ -119,9 +129,14 @@ def commands_router(app: Durex) -> Router:
         responses=_FOUND | responses(Kind.MALFORMED_ID, Kind.COMMAND_NOT_FOUND, Kind.INTERNAL_ERROR, *DATABASE),
     )
     def get(id: Annotated[UUID, Path(description="The command's id.")]) -> Response[str]:  # noqa: A002  HTTP's name
-        return answer(describe(app.get(id)))
+        found = app.look_up(id)
+        return _accepted(found) if isinstance(found, Accepted) else answer(describe(found))
 
     return router
+
+
+def _accepted(accepted: Accepted, headers: dict[str, str] | None = None) -> Response[str]:
+    return answer({"id": str(accepted.id), "state": "accepted"}, HTTPStatus.ACCEPTED, headers)
 
 
 def _one_key(in_body: str | None, in_header: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """Documents: what the bodies of requests and answers hold. The limits of values are those of `durex_core.model`."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -154,6 +154,23 @@ class CommandDocument(BaseModel):
     awaits: int
     children: list[ChildResult]
     history: list[HistoryEvent]
+
+
+class AcceptedDocument(BaseModel):
+    """A command that is kept until the database is back."""
+
+    model_config = ConfigDict(extra="forbid", title="Accepted")
+
+    id: UUID
+    state: Literal["accepted"]
+
+
+class WokenDocument(BaseModel):
+    """A queue whose workers were told that it has work."""
+
+    model_config = ConfigDict(extra="forbid", title="Woken")
+
+    queue: str
 
 
 class PageDocument(BaseModel):

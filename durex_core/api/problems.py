@@ -21,7 +21,10 @@ from durex_core.errors import (
     NotAllowed,
     PayloadTooLarge,
     SchemaMissing,
+    TooLargeToKeep,
     UnknownCommand,
+    UnknownQueue,
+    WakeNotSent,
 )
 from durex_core.strict_json import clean_text
 
@@ -48,6 +51,7 @@ class Kind(Enum):
     MALFORMED_REQUEST = ("malformed-request", 400, "The request cannot be read")
     MALFORMED_ID = ("malformed-id", 400, "This is no command id")
     NOT_FOUND = ("not-found", 404, "There is nothing at this path")
+    QUEUE_NOT_FOUND = ("queue-not-found", 404, "No command uses this queue")
     COMMAND_NOT_FOUND = ("command-not-found", 404, "There is no such command")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The path does not take this method")
     NOT_ALLOWED = ("not-allowed", 409, "The command's state does not allow it")
@@ -61,6 +65,7 @@ class Kind(Enum):
     DATABASE_UNAVAILABLE = ("database-unavailable", 503, "The database cannot be reached")
     DATABASE_BUSY = ("database-busy", 503, "The database is busy")
     SCHEMA_MISSING = ("schema-missing", 503, "The database is not migrated")
+    WAKE_NOT_SENT = ("wake-not-sent", 503, "The workers could not be told")
 
     def __init__(self, slug: str, status: int, title: str) -> None:
         """Take the parts by name."""
@@ -153,6 +158,17 @@ def _(error: InvalidQuery) -> Response[str]:
 
 
 @answer.register
+def _(error: UnknownQueue) -> Response[str]:
+    return problem(Kind.QUEUE_NOT_FOUND, error.reason)
+
+
+@answer.register
+def _(error: WakeNotSent) -> Response[str]:
+    _log.error("%s", error)
+    return problem(Kind.WAKE_NOT_SENT, "Try again later; to wake workers twice does no harm.", headers=_RETRY_LATER)
+
+
+@answer.register
 def _(error: UnknownCommand) -> Response[str]:
     return _refused_field(Kind.UNKNOWN_COMMAND, error)
 
@@ -181,6 +197,16 @@ def _(error: KeyTaken) -> Response[str]:
 def _(error: DatabaseUnavailable) -> Response[str]:
     _log.warning("the database cannot be reached: %s", error)
     return problem(Kind.DATABASE_UNAVAILABLE, _TRY_AGAIN, headers=_RETRY_LATER)
+
+
+@answer.register
+def _(error: TooLargeToKeep) -> Response[str]:
+    _log.warning("the database cannot be reached: %s", error)
+    detail = (
+        f"The command takes {error.size:,} bytes; until the database is back at most {error.limit:,} can be kept."
+        f" {_TRY_AGAIN}"
+    )
+    return problem(Kind.DATABASE_UNAVAILABLE, detail, headers=_RETRY_LATER)
 
 
 @answer.register

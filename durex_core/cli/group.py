@@ -18,6 +18,7 @@ from durex_core.cli.rendering import one_line
 from durex_core.cli.revive import replay, retry
 from durex_core.cli.show import show
 from durex_core.cli.stats import stats
+from durex_core.cli.wake import wake
 from durex_core.cli.worker import worker
 from durex_core.errors import AppNotFound, DurexError, InvalidDatabaseUrl, InvalidQuery, InvalidSpec
 
@@ -34,7 +35,9 @@ def durex() -> None:
     """
 
 
-for _command in (dev, worker, migrate, manifest, invoke, enqueue, list_commands, show, cancel, retry, replay, stats):
+_TO_RUN = (dev, worker, migrate, manifest, invoke)
+_TO_LOOK_AFTER = (enqueue, list_commands, show, cancel, retry, replay, stats, wake)
+for _command in (*_TO_RUN, *_TO_LOOK_AFTER):
     durex.add_command(_command)
 
 

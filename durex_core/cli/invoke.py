@@ -15,7 +15,7 @@ from durex_core.aws.wake import MalformedWake, WakeMessage
 from durex_core.cli.discovery import project_folder
 from durex_core.cli.options import Seconds, Session, with_session
 
-FUNCTIONS = ("enqueue", "api", "worker", "tick", "migrate")
+FUNCTIONS = ("enqueue", "api", "worker", "tick", "migrate", "drain")
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
@@ -45,8 +45,9 @@ def invoke(
 ) -> None:
     """Run the handler of FUNCTION on the JSON in the file EVENT, and print its answer.
 
-    FUNCTION is enqueue, api, worker, tick or migrate, or a handler's path such as functions.worker.handler.handler. It
-    runs in a process of its own under AWS's runtime client; its log goes to stderr. EVENT may be `-` for stdin.
+    FUNCTION is enqueue, api, worker, tick, migrate or drain, or a handler's path such as
+    functions.worker.handler.handler. It runs in a process of its own under AWS's runtime client; its log goes to
+    stderr. EVENT may be `-` for stdin.
     """
     _require_client()
     from durex_core.local.runtime_api import LambdaFunction  # noqa: PLC0415  no other command pays for loading it

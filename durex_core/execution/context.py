@@ -11,8 +11,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from durex_core.clock import monotonic_seconds
 from durex_core.errors import AttemptCancelled, DatabaseError, InvalidSpec, LeaseLost, NotAllowed
+from durex_core.execution.commits import Note, Written
 from durex_core.execution.following import check_waited_for
-from durex_core.execution.writer import Note, Writer, Written
+from durex_core.execution.writer import Writer
 from durex_core.facts import AttemptFacts
 from durex_core.ids import new_id
 from durex_core.model import Command

@@ -18,12 +18,13 @@ from uuid import UUID
 from durex_core.clock import monotonic_seconds
 from durex_core.errors import DatabaseBusy, DatabaseUnavailable
 from durex_core.execution import attempt
+from durex_core.execution.commits import Written
 from durex_core.execution.context import AsyncContext, Context
 from durex_core.execution.logs import log_end, log_loss
 from durex_core.execution.middleware import Call, wrapped
 from durex_core.execution.surroundings import Surroundings
 from durex_core.execution.turns import Limit, Turn, Turns
-from durex_core.execution.writer import Writer, Written
+from durex_core.execution.writer import Writer
 from durex_core.handlers.handler import Handler, Hook
 from durex_core.model import Command, Ending, ErrorInfo, Recovery
 from durex_core.registry import Registry
@@ -143,7 +144,8 @@ class Runner:
             self._turns.abandon(running.turn)
 
     def close(self) -> None:
-        """Stop the threads and the event loop; call it when idle."""
+        """Stop the threads and the event loop, and the writer when it has written all; call it when idle."""
+        self._writer.close()
         self._turns.close()
 
     def _context(self, command: Command, *, is_async: bool, is_hook: bool = False) -> Context | AsyncContext:

@@ -10,16 +10,14 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from durex_core.errors import DatabaseBusy, DatabaseUnavailable
-from durex_core.model import Command, Compensation
+from durex_core.execution.commits import Ahead, Commits, Note, Write, Written
+from durex_core.model import Command
 from durex_core.rules.outcomes import Settlement
 from durex_core.store import commands
-from durex_core.store.commands import Fence
-from durex_core.store.database import Connection, Database
+from durex_core.store.database import Database
 
 _GROUP = 500
 _PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)
@@ -27,61 +25,34 @@ _PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """All that an attempt has told of itself so far."""
-
-    progress: Any = None
-    compensations: tuple[Compensation, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What came of a write: whether its lease still held, and the queues in which other commands became ready."""
-
-    held: bool
-    woken: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """A settlement, a note, or (without either) the extension of a lease."""
-
-    command: Command
-    settlement: Settlement | None = None
-    note: Note | None = None
-    written: Future[Written] = field(default_factory=Future)
-
-
 class Writer:
     """A thread that commits what has gathered since its last commit."""
 
-    def __init__(self, database: Database, *, lease: timedelta) -> None:
-        """Write to a database; extended leases last for `lease`."""
-        self._database = database
-        self._lease = lease
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+    def __init__(self, database: Database, *, lease: timedelta, ahead: Ahead | None = None) -> None:
+        """Write to a database; extended leases last for `lease`, and `ahead` hears of what will be ready."""
+        self._commits = Commits(database, lease=lease, ahead=ahead)
+        self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="durex-writer", daemon=True)
         self._thread.start()
 
     def settle(self, settlement: Settlement) -> Future[Written]:
         """Store how an attempt ended."""
-        return self._put(_Write(settlement.command, settlement=settlement))
+        return self._put(Write(settlement.command, settlement=settlement))
 
     def note(self, command: Command, note: Note) -> Future[Written]:
         """Store what a running attempt tells of itself, in place of what it told before."""
-        return self._put(_Write(command, note=note))
+        return self._put(Write(command, note=note))
 
     def extend(self, command: Command) -> Future[Written]:
         """Extend the lease of a running attempt."""
-        return self._put(_Write(command))
+        return self._put(Write(command))
 
     def close(self) -> None:
         """Write what is left and stop."""
         self._queue.put(None)
         self._thread.join()
 
-    def _put(self, write: _Write) -> Future[Written]:
+    def _put(self, write: Write) -> Future[Written]:
         self._queue.put(write)
         return write.written
 
@@ -92,8 +63,8 @@ class Writer:
             if group:
                 self._write(group)
 
-    def _gather(self) -> tuple[list[_Write], bool]:
-        group: list[_Write] = []
+    def _gather(self) -> tuple[list[Write], bool]:
+        group: list[Write] = []
         write = self._queue.get()
         while write is not None:
             group.append(write)
@@ -102,7 +73,7 @@ class Writer:
             write = self._queue.get()
         return group, True
 
-    def _write(self, group: Sequence[_Write]) -> None:
+    def _write(self, group: Sequence[Write]) -> None:
         try:
             settled = self._commit_patiently(group)
         except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers, the thread goes on
@@ -113,7 +84,7 @@ class Writer:
                 woken = tuple(settled.woken) if write.settlement and write.command.join_id else ()
                 write.written.set_result(Written(commands.fence(write.command) in settled.held, woken))
 
-    def _divide(self, group: Sequence[_Write], error: Exception) -> None:
+    def _divide(self, group: Sequence[Write], error: Exception) -> None:
         if len(group) == 1 or isinstance(error, DatabaseUnavailable):
             for write in group:
                 write.written.set_exception(error)
@@ -122,35 +93,12 @@ class Writer:
         self._write(group[:middle])
         self._write(group[middle:])
 
-    def _commit_patiently(self, group: Sequence[_Write]) -> commands.Settled:
+    def _commit_patiently(self, group: Sequence[Write]) -> commands.Settled:
         """Commit, and wait out a database that is away for a moment; the fence makes the repetition harmless."""
         for pause in _PAUSES_SECONDS:
             try:
-                return self._commit(group)
+                return self._commits.commit(group)
             except (DatabaseUnavailable, DatabaseBusy) as error:
                 _log.warning("the writer waits %s s for the database: %s", pause, error)
                 threading.Event().wait(pause)
-        return self._commit(group)
-
-    def _commit(self, group: Sequence[_Write]) -> commands.Settled:
-        settlements = [write.settlement for write in group if write.settlement]
-        if len(settlements) == len(group) and commands.is_one_statement(settlements):
-            with self._database.autocommit() as connection:
-                return commands.settle(connection, settlements)
-        with self._database.transaction() as connection:
-            told = self._tell(connection, group)
-            settled = commands.settle(connection, settlements)
-            return commands.Settled(told | settled.held, settled.woken)
-
-    def _tell(self, connection: Connection, group: Sequence[_Write]) -> set[Fence]:
-        """Write what attempts say before they end."""
-        # Of several notes of one attempt the last says it all.
-        notes = {commands.fence(write.command): (write.command, write.note) for write in group if write.note}
-        extended = [write.command for write in group if write.settlement is None and write.note is None]
-        held: set[Fence] = set()
-        if notes:
-            told = [(command, note.progress, note.compensations) for command, note in notes.values()]
-            held |= commands.note(connection, told)
-        if extended:
-            held |= commands.heartbeat(connection, extended, lease=self._lease)
-        return held
+        return self._commits.commit(group)

@@ -3,15 +3,18 @@
 import logging
 import queue
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 
+from durex_core.clock import monotonic_seconds, utc_now
 from durex_core.errors import DatabaseError
-from durex_core.store.database import Connection, Database
+from durex_core.rules.wakes import Due
+from durex_core.store.database import Connection, Database, Pokes
 
 _LISTEN_SECONDS = 0.2
 _PAUSE_SECONDS = 1.0
+_JUMP_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +39,13 @@ class Bell:
         for bell in self._tied:
             bell.ring()
 
-    def wait(self, timeout_seconds: float | None) -> None:
-        """Wait for a ring, or for the timeout."""
-        with suppress(queue.Empty):
+    def wait(self, timeout_seconds: float | None) -> bool:
+        """Wait for a ring, or for the timeout; say whether it rang."""
+        try:
             self._rings.get(timeout=timeout_seconds)
+        except queue.Empty:
+            return False
+        return True
 
     @contextmanager
     def tied(self, bell: "Bell") -> Iterator[None]:
@@ -61,23 +67,35 @@ class LocalWake:
         self._database = database
         self._bell = bell
 
-    def ready(self, due: Mapping[str, timedelta]) -> None:  # noqa: ARG002  one bell for all queues
+    def ahead(self, due: Mapping[str, Due]) -> bool:  # noqa: ARG002  workers look by themselves when something is due
+        """Do nothing: a worker is there to hear of the commit."""
+        return True
+
+    def ready(self, due: Mapping[str, Due]) -> bool:  # noqa: ARG002  one bell for all queues
         """Say that there is work; when it is due, the worker reads from the database."""
         self._bell.ring()
         self._database.poke()
+        return True
 
-    def soon(self, due: Mapping[str, timedelta], connection: Connection) -> None:  # noqa: ARG002  the same
+    def soon(self, due: Mapping[str, Due], connection: Connection) -> bool:  # noqa: ARG002  the same
         """Say that there will be work once a transaction commits."""
         connection.poke()
+        return True
 
 
 class Ears:
-    """A thread that rings the bell when another process pokes the database."""
+    """A thread that rings the bell when another process pokes the database, or when the clock jumped.
 
-    def __init__(self, database: Database, bell: Bell) -> None:
+    Attributes:
+        are_sure: whether no poke goes by unheard at the moment.
+    """
+
+    def __init__(self, database: Database, bell: Bell, clock: "Jumps | None" = None) -> None:
         """Listen until closed."""
+        self.are_sure = False
         self._database = database
         self._bell = bell
+        self._clock = clock or Jumps()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="durex-ears", daemon=True)
         self._thread.start()
@@ -97,8 +115,41 @@ class Ears:
 
     def _listen_once(self) -> None:
         with self._database.listen(_LISTEN_SECONDS) as pokes:
+            self.are_sure = pokes.are_certain
             # What was poked while nobody listened is found by looking.
             self._bell.ring()
-            while not self._closing.is_set():
-                if pokes.wait():
-                    self._bell.ring()
+            try:
+                self._listen_to(pokes)
+            finally:
+                # Whoever relied on these ears must know, and look.
+                self.are_sure = False
+                self._bell.ring()
+
+    def _listen_to(self, pokes: Pokes) -> None:
+        while not self._closing.is_set():
+            has_poke = pokes.wait()
+            if self._clock.has_jumped() or has_poke:
+                self._bell.ring()
+
+
+class Jumps:
+    """Notices when the clock on the wall went on otherwise than time did: the machine slept, or somebody set the clock.
+
+    Waits do not: they go by the time for which the machine was awake, and what is due goes by the clock.
+    """
+
+    def __init__(
+        self, wall: Callable[[], datetime] = utc_now, steady_seconds: Callable[[], float] = monotonic_seconds
+    ) -> None:
+        """Compare two clocks from here on."""
+        self._wall = wall
+        self._steady_seconds = steady_seconds
+        self._apart_seconds = self._measure()
+
+    def has_jumped(self) -> bool:
+        """Whether it jumped since the last question."""
+        before, self._apart_seconds = self._apart_seconds, self._measure()
+        return abs(self._apart_seconds - before) > _JUMP_SECONDS
+
+    def _measure(self) -> float:
+        return self._wall().timestamp() - self._steady_seconds()

@@ -1,8 +1,9 @@
 """The local worker: the only loop in durex. It calls the same passes that run in Lambda.
 
-It waits for the bell or for the moment that something is due, and runs nothing in between. Leases are extended while
-their attempts run. On stop it claims nothing more, lets attempts finish for the grace period, and gives back the rest
-without counting it; a killed worker's leases run out and its commands are claimed anew.
+It waits for the bell or for the moment that something is due, and runs nothing in between: `durex_core.local.rest` says
+why that is enough. Leases are extended while their attempts run. On stop it claims nothing more, lets attempts finish
+for the grace period, and gives back the rest without counting it; a killed worker's leases run out and its commands are
+claimed anew.
 """
 
 import logging
@@ -18,10 +19,12 @@ from random import Random
 
 from durex_core.clock import monotonic_seconds
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
+from durex_core.execution.commits import Written
 from durex_core.execution.runner import Runner
 from durex_core.execution.surroundings import Surroundings
-from durex_core.execution.writer import Writer, Written
+from durex_core.execution.writer import Writer
 from durex_core.local.bell import Bell, Ears, LocalWake
+from durex_core.local.rest import Rest
 from durex_core.model import Command, RetentionPolicy
 from durex_core.observer import Observer
 from durex_core.operations.permanent import ensure
@@ -32,16 +35,16 @@ from durex_core.passes.prune import prune
 from durex_core.passes.rescue import rescue
 from durex_core.registry import Registry
 from durex_core.rules.outcomes import Settlement
+from durex_core.rules.wakes import Due
 from durex_core.store import commands
 from durex_core.store.database import Database
 
 LEASE = timedelta(seconds=30)
 GRACE = timedelta(seconds=30)
 
-_RESCUE_EVERY_SECONDS = 60.0
-_PRUNE_EVERY_SECONDS = 3600.0
+_SWEEP_EVERY_SECONDS = 3600.0
+_TIDY_EVERY_SECONDS = 60.0
 _DISPATCH_EVERY_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 60.0
 _SHORTEST_WAIT_SECONDS = 0.01
 _LIMITED_SECONDS = 1.0
 _PAUSE_SECONDS = 1.0
@@ -80,14 +83,9 @@ class Worker:
         self._surroundings = surroundings or Surroundings()
         self._is_stopping = False
         self._has_news = threading.Event()
-        # A worker that vanishes tells nobody: to look once a lease is what makes `lease` the bound on its absence.
-        self._longest_wait_seconds = min(_LONGEST_WAIT_SECONDS, lease.total_seconds())
-        self._duties = [
-            Duty(self._publish, math.inf),
-            Duty(self._ensure, _RESCUE_EVERY_SECONDS),
-            Duty(self._rescue, _RESCUE_EVERY_SECONDS),
-            Duty(self._prune, _PRUNE_EVERY_SECONDS),
-        ]
+        self._rest = Rest(self._bell, lease)
+        self._sweeping = [Duty(self._publish, _SWEEP_EVERY_SECONDS), Duty(self._prune, _SWEEP_EVERY_SECONDS)]
+        self._tidying = [Duty(self._ensure, _TIDY_EVERY_SECONDS), Duty(self._rescue, _TIDY_EVERY_SECONDS)]
         self._dispatch = Duty(self._share, _DISPATCH_EVERY_SECONDS)
 
     def stop(self) -> None:
@@ -111,49 +109,60 @@ class Worker:
         try:
             with self._shared_bell.tied(self._bell), self._surroundings.observers.hearing(Cancels(runner)):
                 while not self._is_stopping:
-                    self._bell.wait(self._turn(runner))
+                    self._rest.take(self._turn(runner), hears_all=ears.are_sure)
         finally:
             self._wind_down(runner)
             heart.close()
             ears.close()
-            writer.close()
             runner.close()
 
     def _turn(self, runner: Runner) -> float:
         """Do what is due and return for how many seconds nothing will be."""
         try:
-            for duty in self._duties:
-                duty.run_if_due()
+            self._do_duties()
             if self._has_news.is_set():
                 self._has_news.clear()
                 self._tell_others()
-            return min(self._execute(runner), *(duty.due_in() for duty in self._duties))
+            return min(self._execute(runner), *(duty.due_in() for duty in self._sweeping))
         except (DatabaseUnavailable, DatabaseBusy) as error:
             _log.warning("waiting for the database: %s", error)
             self._surroundings.observers.store_failed("work", error)
             return _PAUSE_SECONDS
 
+    def _do_duties(self) -> None:
+        """Do what is due; only a sweep is ever the reason for a turn, the other duties are done when there is one."""
+        if self._rest.is_second_look:
+            for duty in self._tidying:
+                duty.hasten()
+        for duty in (*self._sweeping, *self._tidying):
+            duty.run_if_due()
+
     def _execute(self, runner: Runner) -> float:
+        """Start what is ready, and return for how many seconds nothing will be."""
         if not runner.free:
-            return self._longest_wait_seconds
+            return math.inf
         lots = list(self._lots())
         # Each lot has its turn, whether or not the one before it left something.
-        may_be_more = [self._claim(runner, queues, room) for queues, room in lots]
-        if any(may_be_more):
+        seconds = [self._claim(runner, queues, room) for queues, room in lots]
+        if 0.0 in seconds:
             self._dispatch.run_if_due()
-            return 0.0
-        # A slot that comes free rings, but nobody rings when a limit is raised.
-        with_room = [queue for queues, room in lots if room != 0 for queue in queues]
-        longest = self._longest_wait_seconds if len(with_room) == len(self._queues) else _LIMITED_SECONDS
-        return min(self._next_due(with_room), longest)
+        return min(seconds, default=math.inf)
 
-    def _claim(self, runner: Runner, queues: Sequence[str], room: int | None) -> bool:
-        """Start what is ready in these queues, as far as there is room; say whether there may be more to start."""
+    def _claim(self, runner: Runner, queues: Sequence[str], room: int | None) -> float:
+        """Start what is ready in these queues, as far as there is room; return when to look again (0: at once)."""
+        if room == 0:
+            return _LIMITED_SECONDS  # a slot that comes free rings, but nobody rings when a limit is raised
         limit = runner.free if room is None else min(runner.free, room)
         if not limit:
-            return False
-        started = execute(self._database, runner, queues=queues, limit=limit, lease=self._lease, worker=self.name)
-        return started == limit
+            return math.inf
+        executed = execute(self._database, runner, queues=queues, limit=limit, lease=self._lease, worker=self.name)
+        return 0.0 if executed.is_more else self._next_due(queues)
+
+    def _next_due(self, queues: Sequence[str]) -> float:
+        """Return for how long nothing becomes ready by itself in these queues, and no lease in them ends."""
+        with self._database.autocommit() as connection:
+            due = commands.next_due(connection, queues)
+        return math.inf if due is None else max(due.total_seconds(), _SHORTEST_WAIT_SECONDS)
 
     def _lots(self) -> Iterator[tuple[list[str], int | None]]:
         """Yield the queues to claim from together, and how many the limits of this process allow."""
@@ -170,15 +179,6 @@ class Worker:
                 unlimited.append(queue)
         if unlimited:
             yield unlimited, limiter.room([])
-
-    def _next_due(self, queues: Sequence[str]) -> float:
-        if not queues:
-            return self._longest_wait_seconds
-        with self._database.autocommit() as connection:
-            due = commands.next_due(connection, queues)
-        if due is None:
-            return self._longest_wait_seconds
-        return min(max(due.total_seconds(), _SHORTEST_WAIT_SECONDS), self._longest_wait_seconds)
 
     def _publish(self) -> None:
         """Make the handlers known, if this worker's role may."""
@@ -221,7 +221,7 @@ class Worker:
             self._tell_others()
 
     def _tell_others(self) -> None:
-        self._wake.ready(dict.fromkeys(self._queues, timedelta(0)))
+        self._wake.ready(dict.fromkeys(self._queues, Due()))
 
 
 @contextmanager
@@ -247,6 +247,10 @@ class Duty:
     def due_in(self) -> float:
         """Return the seconds until it is due, 0 if it is."""
         return max(0.0, self._due_at_seconds - monotonic_seconds())
+
+    def hasten(self) -> None:
+        """Be due now."""
+        self._due_at_seconds = 0.0
 
     def run_if_due(self) -> None:
         """Do it if it is due; what raises is due still."""

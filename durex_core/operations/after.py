@@ -1,13 +1,11 @@
-"""What follows the commit of an operation: wakes, and news for observers."""
+"""What goes with the commit of an operation: wakes, and news for observers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
 from durex_core.observer import Observers
 from durex_core.operations.wake import Wake
-
-_NOW = timedelta(0)
+from durex_core.rules.wakes import Due
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +15,14 @@ class After:
     wake: Wake
     observers: Observers
 
+    def ahead(self, queues: Iterable[str]) -> None:
+        """See to it, before a commit, that queues are looked at which will have work then."""
+        due = dict.fromkeys(queues, Due())
+        if due:
+            self.wake.ahead(due)
+
     def ready(self, queues: Iterable[str]) -> None:
         """Wake queues that have work now."""
-        due = dict.fromkeys(queues, _NOW)
+        due = dict.fromkeys(queues, Due())
         if due:
             self.wake.ready(due)

@@ -13,6 +13,7 @@ from durex_core.model import Command, State
 from durex_core.operations import find
 from durex_core.operations.after import After
 from durex_core.queries import Query
+from durex_core.registry import is_permanent
 from durex_core.store import commands, finding
 from durex_core.store.database import Connection, Database
 
@@ -66,10 +67,16 @@ def cancel_many(database: Database, after: After, query: Query, reason: str | No
 
 
 def _cancel(database: Database, after: After, work: Callable[[Connection], Cancelled]) -> list[Command]:
-    cancelled, woken = database.transact(work)
+    def work_and_tell(connection: Connection) -> Cancelled:
+        cancelled, woken = work(connection)
+        after.ahead(woken)
+        return cancelled, woken
+
+    cancelled, woken = database.transact(work_and_tell)
     if cancelled:
         after.observers.cancelled(cancelled)
-    after.ready(woken)
+    # Workers see to it that what is always to be there comes back.
+    after.ready([*woken, *(command.queue for command in cancelled if is_permanent(command))])
     return cancelled
 
 

@@ -13,7 +13,7 @@ from durex_core.model import Enqueued, NewCommand
 from durex_core.observer import Observer, told_of_failures
 from durex_core.operations.wake import Wake
 from durex_core.registry import Registry
-from durex_core.rules.outcomes import soonest
+from durex_core.rules.wakes import Due, due_by_queue
 from durex_core.spec import Spec
 from durex_core.store import commands
 from durex_core.store.database import Database
@@ -30,24 +30,46 @@ def enqueue(
 ) -> list[Enqueued]:
     """Store commands, all or none, and answer in the order of the specs.
 
-    What a handler enqueues is a child of its command. With a connection of the caller's they are stored in its
+    What a handler enqueues is a child of its command. Wakes and alarms are on their way before the commit: who crashes
+    right after it leaves no command alone. With a connection of the caller's the commands are stored in its
     transaction; observers do not hear of them, since nobody here knows whether it commits.
 
     Raises:
         InvalidSpec: one of the specs was refused; nothing was stored.
     """
-    new = [_prepare(registry, spec, position, len(specs)) for position, spec in enumerate(specs)]
+    new = prepare(registry, specs)
     if not new:
         return []
+    if connection is None:
+        return store(database, wake, new, observers=observers)
     with told_of_failures(observers, "enqueue"):
-        if connection is not None:
-            return _join(database, wake, new, connection)
+        return _join(database, wake, new, connection)
+
+
+def prepare(registry: Registry, specs: Sequence[Spec]) -> list[NewCommand]:
+    """Check specs, and complete each with the defaults of its handler and a new id.
+
+    Raises:
+        InvalidSpec: one of the specs was refused.
+    """
+    return [_prepare(registry, spec, position, len(specs)) for position, spec in enumerate(specs)]
+
+
+def store(database: Database, wake: Wake, new: Sequence[NewCommand], *, observers: Observer) -> list[Enqueued]:
+    """Store commands that are prepared, all or none, and answer in their order."""
+    with told_of_failures(observers, "enqueue"):
+        wake.ahead(due(new))
         enqueued = database.transact(lambda own: commands.enqueue(own, new))
     created = _created(new, enqueued)
     if created:
         observers.enqueued(created)
-        wake.ready(_due(created))
+        wake.ready(due(created))
     return enqueued
+
+
+def due(new: Sequence[NewCommand]) -> dict[str, Due]:
+    """Return when each queue has work of these commands first, and how much of it."""
+    return due_by_queue((command.queue, _delay(command)) for command in new)
 
 
 def _join(database: Database, wake: Wake, new: Sequence[NewCommand], connection: Any) -> list[Enqueued]:
@@ -56,16 +78,12 @@ def _join(database: Database, wake: Wake, new: Sequence[NewCommand], connection:
         enqueued = commands.enqueue(joined, new)
         created = _created(new, enqueued)
         if created:
-            wake.soon(_due(created), joined)
+            wake.soon(due(created), joined)
     return enqueued
 
 
 def _created(new: Sequence[NewCommand], enqueued: Sequence[Enqueued]) -> list[NewCommand]:
     return [command for command, answer in zip(new, enqueued, strict=True) if answer.created]
-
-
-def _due(created: Sequence[NewCommand]) -> dict[str, timedelta]:
-    return soonest((command.queue, _delay(command)) for command in created)
 
 
 def _delay(command: NewCommand) -> timedelta:

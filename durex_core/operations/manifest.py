@@ -23,6 +23,8 @@ def _command(handler: Handler) -> dict[str, Any]:
         "queue": handler.queue,
         "retries": handler.defaults.retries or 0,
         "timeout_seconds": _longest([handler.defaults.timeout]),
+        "permanent": handler.is_permanent,
+        "period_seconds": _longest([handler.defaults.period]),
     }
 
 
@@ -36,5 +38,5 @@ def _queue(queue: str, registry: Registry) -> dict[str, Any]:
     }
 
 
-def _longest(timeouts: Iterable[timedelta | None]) -> float | None:
-    return max((timeout.total_seconds() for timeout in timeouts if timeout), default=None)
+def _longest(times: Iterable[timedelta | None]) -> float | None:
+    return max((time.total_seconds() for time in times if time), default=None)

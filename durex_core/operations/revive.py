@@ -37,6 +37,7 @@ def retry(database: Database, after: After, command_id: UUID) -> Command:
     """
     for command in _looks(database, command_id):
         if command.state in HASTENED:
+            after.ahead([command.queue])
             live = database.transact(lambda connection: commands.hasten(connection, command_id))
             if live:
                 after.ready([live.queue])
@@ -114,7 +115,9 @@ def _all(database: Database, query: Query, limit: int) -> Iterator[Command]:
 
 def _revive(database: Database, after: After, command: Command, states: Collection[State]) -> Command | None:
     """Put a finished command back; None: somebody was faster."""
+    _refuse_duplicate(command)
     _refuse_lost_children(command)
+    after.ahead([command.queue])
     try:
         revived = database.transact(lambda connection: finished.revive(connection, command.id, states))
     except RowExists:
@@ -126,6 +129,12 @@ def _revive(database: Database, after: After, command: Command, states: Collecti
     after.observers.revived(revived)
     after.ready([revived.queue])
     return revived
+
+
+def _refuse_duplicate(command: Command) -> None:
+    if command.is_duplicate:
+        reason = command.error.message if command.error else ""
+        raise NotAllowed(f"command {command.id} may not run beside the one that stands for it ({reason}); see that one")
 
 
 def _refuse_lost_children(command: Command) -> None:
@@ -143,9 +152,11 @@ def _refuse_lost_children(command: Command) -> None:
 
 
 def _refuse_taken_key(database: Database, command: Command) -> None:
+    if command.unique_key is None:
+        return
     with database.autocommit() as connection:
-        holder = commands.unique_key_holder(connection, command.unique_key) if command.unique_key else None
-    if holder and holder != command.id and command.unique_key:
+        holder = commands.unique_key_holders(connection, [command.unique_key]).get(command.unique_key)
+    if holder and holder != command.id:
         raise KeyTaken(command.id, command.unique_key, holder)
 
 

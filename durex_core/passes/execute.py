@@ -1,16 +1,35 @@
 """Execute: claim ready commands and start their attempts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
-from durex_core.execution.runner import Runner
+from durex_core.model import Command
 from durex_core.store import commands
 from durex_core.store.database import Database
 
 
+class Starts(Protocol):
+    """Whoever runs claimed commands."""
+
+    def start(self, command: Command, *, within: timedelta | None = None) -> None:
+        """Begin an attempt, which settles by itself; `within` bounds it further than its own timeout does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """How many attempts were started, and what was left: see `store.commands.Claimed`."""
+
+    started: int
+    is_more: bool
+    due_in: timedelta | None
+
+
 def execute(
     database: Database,
-    runner: Runner,
+    runner: Starts,
     *,
     queues: Sequence[str],
     limit: int,
@@ -18,13 +37,13 @@ def execute(
     worker: str,
     within: timedelta | None = None,
     now: datetime | None = None,
-) -> int:
-    """Start the attempts of at most `limit` commands, which settle by themselves; return how many.
+) -> Executed:
+    """Start the attempts of at most `limit` commands, which settle by themselves; return how many, and what is left.
 
-    As many as the limit means that there may be more. `within` bounds attempts further than their own timeouts do.
+    `within` bounds attempts further than their own timeouts do.
     """
     with database.autocommit() as connection:
         claimed = commands.claim(connection, queues, limit=limit, lease=lease, worker=worker, now=now)
-    for command in claimed:
+    for command in claimed.commands:
         runner.start(command, within=within)
-    return len(claimed)
+    return Executed(len(claimed.commands), claimed.is_more, claimed.due_in)

@@ -1,12 +1,12 @@
 """Outcomes and settlements: what may happen in an attempt, and what the store is to write at its end."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
 from durex_core.model import Command, Ending, ErrorInfo, NewCommand, Recovery, State
 from durex_core.results import UNCHANGED
+from durex_core.rules.wakes import Due, due_by_queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +106,27 @@ class Settlement:
     recovery: Recovery | None = None
 
     @property
-    def wakes(self) -> dict[str, timedelta]:
-        """The queues that have work because of this settlement, and how long from now."""
-        own = [] if self.state.is_terminal else [(self.command.queue, self.delay)]
-        return soonest(own + [(child.queue, child.delay) for child in self.children if not child.awaits])
+    def work(self) -> list[tuple[str, timedelta]]:
+        """The queue of each command that will be ready because of this settlement, and how long from now.
+
+        One that waits for others is among them if its time may be over before theirs: somebody has to look.
+        """
+        own = [] if self.state.is_terminal else [(self.command.queue, self._soonest)]
+        return own + [(child.queue, child.delay) for child in self.children if not child.awaits or child.may_expire]
+
+    @property
+    def _soonest(self) -> timedelta:
+        """How long until the command is ready again, or its time is over if that is sooner."""
+        command = self.command
+        if self.opens_run or self.ending or command.deadline_at is None or command.started_at is None:
+            return self.delay
+        # From the start of the attempt, since rules know no clock: it cannot come too early.
+        return min(self.delay, max(command.deadline_at - command.started_at, timedelta(0)))
+
+    @property
+    def wakes(self) -> dict[str, Due]:
+        """The queues that have work because of this settlement."""
+        return due_by_queue(self.work)
 
     @property
     def ends_its_part(self) -> bool:
@@ -124,11 +141,3 @@ class Settlement:
 
 
 _HOOKS = {State.DEAD_LETTER: Ending.FAILED, State.FAILED: Ending.FAILED, State.EXPIRED: Ending.EXPIRED}
-
-
-def soonest(due: Iterable[tuple[str, timedelta]]) -> dict[str, timedelta]:
-    """Return the shortest delay of each queue."""
-    shortest: dict[str, timedelta] = {}
-    for queue, delay in due:
-        shortest[queue] = min(delay, shortest.get(queue, delay))
-    return shortest

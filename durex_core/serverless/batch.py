@@ -21,6 +21,11 @@ class Received:
         """The depth of the shortest chain that led here: whatever else comes, a fresh wake is no runaway."""
         return min((wake.depth for wake in self.wakes.values()), default=0)
 
+    @property
+    def count(self) -> int:
+        """About how many commands the wakes stand for."""
+        return sum(wake.count for wake in self.wakes.values())
+
     def reject_malformed(self, reject: Callable[[str], bool]) -> list[str]:
         """Hand over what is no wake; return the ids of the messages that nobody took."""
         return [message_id for message_id, body in self.malformed.items() if not reject(body)]

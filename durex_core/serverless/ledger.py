@@ -1,18 +1,15 @@
 """The ledger of an invocation: what became of the attempts that it started, and whom that wakes.
 
 The runner tells of settlements from other threads. An invocation must not end before all were told: Lambda freezes the
-process at once, and a wake that was not sent by then would be lost.
+process at once, and a wake that was not sent by then would come as an echo only.
 """
 
-import math
 import threading
+from collections import Counter
 from datetime import timedelta
 
-from durex_core.execution.writer import Written
+from durex_core.execution.commits import Written
 from durex_core.rules.outcomes import Settlement
-
-Due = tuple[str, int]
-"""A queue that has work, and in how many seconds."""
 
 
 class Ledger:
@@ -23,7 +20,8 @@ class Ledger:
         self._changed = threading.Condition()
         self._open = 0
         self._lost = 0
-        self._due: set[Due] = set()
+        self._ready: Counter[str] = Counter()
+        self._ended: set[str] = set()
 
     @property
     def is_done(self) -> bool:
@@ -32,15 +30,22 @@ class Ledger:
             return self._open == 0
 
     def begin(self) -> None:
-        """Forget what was lost in an earlier invocation."""
+        """Forget what was lost, and what ended, in an earlier invocation."""
         with self._changed:
             self._lost = 0
+            self._ended = set()
 
     @property
     def lost(self) -> int:
         """How many attempts ended without a settlement in the database."""
         with self._changed:
             return self._lost
+
+    @property
+    def ended(self) -> set[str]:
+        """The names of the commands that ended."""
+        with self._changed:
+            return set(self._ended)
 
     def opened(self, count: int) -> None:
         """Attempts were started; some of them may have been settled already."""
@@ -51,23 +56,20 @@ class Ledger:
         """Take note of a settlement, and of what came of it."""
         with self._changed:
             self._open -= 1
-            self._due |= {(queue, 0) for queue in written.woken}
+            self._ready.update(written.woken)
             if written.held:
-                self._due |= {(queue, _seconds(delay)) for queue, delay in settlement.wakes.items()}
+                self._ready.update(queue for queue, delay in settlement.work if delay <= timedelta(0))
+                self._ended.update([settlement.command.name] if settlement.state.is_terminal else [])
             else:
                 self._lost += 1
             self._changed.notify_all()
 
-    def news(self, timeout_seconds: float) -> tuple[set[Due], bool]:
-        """Return who is to be woken since the last call, and whether every attempt came to its end.
+    def news(self, timeout_seconds: float) -> tuple[dict[str, int], bool]:
+        """Return how many commands became ready in which queues since the last call, and whether every attempt ended.
 
         Waits for one or the other, or for the timeout.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._due or self._open == 0, timeout_seconds)
-            due, self._due = self._due, set()
-            return due, self._open == 0
-
-
-def _seconds(delay: timedelta) -> int:
-    return math.ceil(delay.total_seconds())
+            self._changed.wait_for(lambda: self._ready or self._open == 0, timeout_seconds)
+            ready, self._ready = dict(self._ready), Counter()
+            return ready, self._open == 0

@@ -29,6 +29,19 @@ class Settled:
     woken: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What `claim` took, and what it left.
+
+    `is_more` says whether more is ready now, and `due_in` how long until another command of these queues becomes ready
+    by itself (None: none will). What others are claiming at the same time is left to them, and so are their leases.
+    """
+
+    commands: list[Command]
+    is_more: bool
+    due_in: timedelta | None
+
+
 def fence(command: Command) -> Fence:
     """Return what tells a claim of a command from others."""
     return command.id, command.lease_number
@@ -54,9 +67,9 @@ def claim(
     lease: timedelta,
     worker: str,
     now: datetime | None = None,
-) -> list[Command]:
+) -> Claimed:
     """Take at most `limit` ready commands of these queues under a new lease, the most urgent first."""
-    claimed = connection.run(
+    found = connection.run(
         "commands/claim",
         queues=list(queues),
         limit=limit,
@@ -64,23 +77,24 @@ def claim(
         worker=worker,
         now=now,
     )
-    commands = [rows.to_command(row) for row in claimed]
-    return sorted(commands, key=lambda command: (-command.priority, command.ready_at, command.id))
+    taken = [rows.to_command(row) for row in found if row.get("id")]
+    left = found[-1]
+    return Claimed(
+        sorted(taken, key=lambda command: (-command.priority, command.ready_at, command.id)),
+        is_more=bool(left["is_more"]),
+        due_in=_after(left["due_seconds"]),
+    )
 
 
 def next_due(connection: Connection, queues: Sequence[str], *, now: datetime | None = None) -> timedelta | None:
     """Return how long until a command becomes ready by itself (0 or less: one is), or None if none will."""
     (row,) = connection.run("commands/next_due", queues=list(queues), now=now)
-    return None if row["due_seconds"] is None else timedelta(seconds=row["due_seconds"])
+    return _after(row["due_seconds"])
 
 
-def due_by_queue(
-    connection: Connection, queues: Sequence[str], *, horizon: timedelta, now: datetime | None = None
-) -> dict[str, timedelta]:
-    """Return the queues that have ready work (0) or will have some within the horizon, and how long from now."""
-    found = connection.run(
-        "commands/due_by_queue", queues=list(queues), horizon_seconds=horizon.total_seconds(), now=now
-    )
+def due_by_queue(connection: Connection, queues: Sequence[str], *, now: datetime | None = None) -> dict[str, timedelta]:
+    """Return how long from now each queue has work: 0 if it has some now; queues without any are left out."""
+    found = connection.run("commands/due_by_queue", queues=list(queues), now=now)
     return {row["queue"]: timedelta(seconds=row["due_seconds"]) for row in found}
 
 
@@ -147,10 +161,10 @@ def hasten(connection: Connection, command_id: UUID, *, now: datetime | None = N
     return rows.to_command(hastened[0]) if hastened else None
 
 
-def unique_key_holder(connection: Connection, unique_key: str) -> UUID | None:
-    """Return the live command that holds a unique key, or None."""
-    found = connection.run("commands/find_by_unique_key", unique_keys=[unique_key])
-    return found[0]["id"] if found else None
+def unique_key_holders(connection: Connection, unique_keys: Sequence[str]) -> dict[str, UUID]:
+    """Return the live commands that hold unique keys, by key."""
+    found = connection.run("commands/find_by_unique_key", unique_keys=sorted(unique_keys))
+    return {row["unique_key"]: row["id"] for row in found}
 
 
 def dispatch(connection: Connection, queues: Sequence[str], *, limit: int, now: datetime | None = None) -> list[str]:
@@ -167,6 +181,11 @@ def get(connection: Connection, command_id: UUID) -> Command | None:
     """Return a command, live or finished, or None."""
     found = connection.run("commands/get", id=command_id)
     return rows.to_command(found[0]) if found else None
+
+
+def known(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of the ids that belong to a command, live or finished, at one moment."""
+    return _ids(connection.run("commands/known", ids=list(ids))) if ids else set()
 
 
 def _enqueued(command_id: UUID, standing: Mapping[UUID, UUID], placed: Mapping[UUID, UUID]) -> Enqueued:
@@ -200,10 +219,12 @@ def _place(connection: Connection, new: Sequence[NewCommand], now: datetime | No
 def _holders(connection: Connection, refused: Sequence[NewCommand]) -> dict[UUID, UUID]:
     if not refused:
         return {}
-    wanted = sorted({command.unique_key for command in refused if command.unique_key})
-    found = connection.run("commands/find_by_unique_key", unique_keys=wanted)
-    holder = {row["unique_key"]: row["id"] for row in found}
+    holder = unique_key_holders(connection, list({command.unique_key for command in refused if command.unique_key}))
     return {command.id: holder[command.unique_key] for command in refused if command.unique_key in holder}
+
+
+def _after(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
 
 
 def _ids(found: list[rows.Row]) -> set[UUID]:

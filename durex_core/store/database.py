@@ -114,6 +114,11 @@ class Database(ABC):
 class Pokes(Protocol):
     """A listener for pokes of other processes."""
 
+    @property
+    def are_certain(self) -> bool:
+        """Whether every poke arrives here; a pooler that stands between may keep them to itself."""
+        ...
+
     def wait(self) -> bool:
         """Wait for a poke for at most the listener's timeout and say whether one came."""
         ...
@@ -129,6 +134,8 @@ class Access:
         certificates: the file of root certificates to trust (default: libpq's own).
         connect_timeout_seconds: a database that resumes from its pause takes up to 30 s to answer.
         max_connections: how many may be open at a time, listeners aside (default: as many as threads ask for).
+        answer_timeout_seconds: how long the server may take over one answer before its connection is given up
+            (default: until it is seen to be gone).
     """
 
     password: Callable[[], str] | None = None
@@ -136,6 +143,7 @@ class Access:
     certificates: str | None = None
     connect_timeout_seconds: int = 10
     max_connections: int | None = None
+    answer_timeout_seconds: float | None = None
 
 
 def open_database(url: str, access: Access | None = None) -> Database:

@@ -1,12 +1,20 @@
-"""Finished commands: dropping what is past its time, and putting one back to run again."""
+"""Finished commands: filing one that never ran, dropping what is past its time, and putting one back to run again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from durex_core.model import Command, Retention, State
+from durex_core.model import Command, ErrorInfo, NewCommand, Retention, State
 from durex_core.store import rows
 from durex_core.store.database import Connection
+
+
+def file(
+    connection: Connection, cancelled: Sequence[tuple[NewCommand, ErrorInfo]], *, now: datetime | None = None
+) -> None:
+    """Store new commands as cancelled, each with why: they were accepted, and are not to run."""
+    if cancelled:
+        connection.run("finished/file", rows=[rows.cancelled_row(*each) for each in cancelled], now=now)
 
 
 def prune(

@@ -3,7 +3,7 @@
 A key outlives its command and every redelivery of the request that carried it (SQS keeps a message 14 days at most).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,6 +12,8 @@ from durex_core.store.database import Connection, Row
 
 KEEP = timedelta(days=15)
 """How long a key is held."""
+
+_INGEST = "ingest"
 
 
 def take(connection: Connection, new: Sequence[NewCommand], *, now: datetime | None = None) -> dict[UUID, UUID]:
@@ -34,6 +36,21 @@ def assign(connection: Connection, new: Sequence[NewCommand], holders: Mapping[U
     moved = [_row(command, holders[command.id]) for command in new if command.idempotency_key]
     if moved:
         connection.run("keys/assign", rows=moved)
+
+
+def take_once(connection: Connection, ids: Iterable[UUID], *, now: datetime | None = None) -> set[UUID]:
+    """Take the ids of ingested commands, as keys, and return those that were never taken before.
+
+    Whoever takes the same one in another transaction waits for the end of this one.
+    """
+    wanted = [{"scope": _INGEST, "key": str(command_id), "command_id": command_id} for command_id in ids]
+    taken = connection.run("keys/take_once", rows=wanted, keep_seconds=KEEP.total_seconds(), now=now)
+    return {row["command_id"] for row in taken}
+
+
+def is_taken_once(connection: Connection, command_id: UUID) -> bool:
+    """Say whether the id of an ingested command was taken: whether it was stored."""
+    return bool(connection.run("keys/find", scope=_INGEST, key=str(command_id)))
 
 
 def prune(connection: Connection, *, limit: int, now: datetime | None = None) -> int:

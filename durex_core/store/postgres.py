@@ -21,6 +21,7 @@ from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
 from durex_core.store import migrate, rows, statements
 from durex_core.store.callers import driver_connection, wrong
 from durex_core.store.database import Access, Database, Row, masked
+from durex_core.store.impatience import opened
 from durex_core.store.postgres_errors import translated
 
 _CHANNEL = "durex_wake"
@@ -130,8 +131,11 @@ class PostgresDatabase(Database):
         raw = self._connect()
         try:
             with translated("listen"):
+                is_direct = _is_direct(raw)
+                if is_direct:  # to be idle is what a listener is there for
+                    raw.execute("SET idle_session_timeout = 0")
                 raw.execute(f"LISTEN {_CHANNEL}")
-            yield _Notifications(raw, timeout_seconds)
+            yield _Notifications(raw, timeout_seconds, are_certain=is_direct)
         finally:
             raw.close()
 
@@ -167,8 +171,9 @@ class PostgresDatabase(Database):
 
     def _connect(self) -> psycopg.Connection[Row]:
         try:
-            return psycopg.connect(
+            return opened(
                 make_conninfo(self._url, **self._parameters()),
+                answer_seconds=self._access.answer_timeout_seconds,
                 autocommit=True,
                 row_factory=dict_row,
                 prepare_threshold=None,
@@ -179,7 +184,7 @@ class PostgresDatabase(Database):
             raise DatabaseError(msg) from None
         except psycopg.Error as error:
             msg = f"cannot connect to {masked(self._url)}: {error}"
-            raise DatabaseUnavailable(msg) from error
+            raise DatabaseUnavailable(msg, was_connected=False) from error
 
     def _parameters(self) -> dict[str, str | int]:
         access = self._access
@@ -207,7 +212,8 @@ class PostgresDatabase(Database):
 class _Notifications:
     """Waits for NOTIFY."""
 
-    def __init__(self, raw: psycopg.Connection[Row], timeout_seconds: float) -> None:
+    def __init__(self, raw: psycopg.Connection[Row], timeout_seconds: float, *, are_certain: bool) -> None:
+        self.are_certain = are_certain
         self._raw = raw
         self._timeout_seconds = timeout_seconds
 
@@ -254,6 +260,12 @@ def _has_word_from_server(raw: psycopg.Connection[Row]) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(raw.pgconn.socket, selectors.EVENT_READ)
         return bool(selector.select(0))
+
+
+def _is_direct(raw: psycopg.Connection[Row]) -> bool:
+    """Whether the server itself is at the other end: a pooler introduces itself with a process id that it made up."""
+    row = raw.execute("SELECT pg_backend_pid() AS process_id").fetchone()
+    return row is not None and row["process_id"] == raw.info.backend_pid
 
 
 def _is_fresh(connection: PostgresConnection) -> bool:

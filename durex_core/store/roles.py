@@ -21,7 +21,7 @@ _TIMEOUTS = {
 }
 
 _READ = "SELECT ON durex.commands, durex.finished_commands, durex.all_commands, durex.migrations"
-_ENQUEUE = ("INSERT ON durex.commands", "SELECT, INSERT, UPDATE ON durex.keys")
+_ENQUEUE = ("INSERT ON durex.commands", "SELECT, INSERT, UPDATE ON durex.keys", "SELECT, INSERT ON durex.alarms")
 # Moving a command to the finished ones, and telling the one that waits for it.
 _FINISH = (
     "UPDATE, DELETE ON durex.commands",
@@ -32,13 +32,16 @@ _REVIVE = ("INSERT ON durex.commands", "DELETE ON durex.finished_commands")
 
 _GRANTS: Mapping[str, tuple[str, ...]] = {
     "enqueue": (_READ, *_ENQUEUE),
-    "api": (_READ, *_FINISH, *_REVIVE),
+    "drain": (_READ, *_ENQUEUE, "INSERT ON durex.finished_commands"),
+    # Whether an accepted command was stored is asked of the keys; whose they are is nobody's business there.
+    "api": (_READ, *_FINISH, *_REVIVE, "SELECT (scope, key) ON durex.keys"),
     "worker": (_READ, *_ENQUEUE, *_FINISH),
     "tick": (
         _READ,
         *_ENQUEUE,
         "UPDATE ON durex.commands",
         "DELETE ON durex.keys",
+        "DELETE ON durex.alarms",
         "SELECT, DELETE ON durex.joined",
         "SELECT, INSERT, UPDATE ON durex.handlers",
     ),

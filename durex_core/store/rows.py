@@ -75,6 +75,15 @@ def new_row(command: NewCommand) -> Row:
     }
 
 
+def cancelled_row(command: NewCommand, error: ErrorInfo) -> Row:
+    """Return a new command that is not to run as `finished/file` takes it."""
+    return new_row(command) | {
+        "state": State.CANCELLED,
+        "retention": Retention.of(State.CANCELLED),
+        "error": _error_row(error),
+    }
+
+
 def finish_row(settlement: Settlement) -> Row:
     """Return a settlement as `commands/finish` takes it."""
     return fence_row(settlement.command) | {

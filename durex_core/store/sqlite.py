@@ -203,6 +203,8 @@ def _enter_wal(raw: sqlite3.Connection) -> None:
 class _DataVersion:
     """Watches `PRAGMA data_version`, which changes when another connection commits."""
 
+    are_certain = True
+
     def __init__(self, raw: sqlite3.Connection, timeout_seconds: float) -> None:
         self._raw = raw
         self._looks = max(1, round(timeout_seconds / _LOOK_SECONDS))

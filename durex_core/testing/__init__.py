@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from durex_core.testing.clock import VirtualClock
+    from durex_core.testing.cloud import SimulatedCloud
     from durex_core.testing.database import VirtualTimeDatabase
     from durex_core.testing.errors import ClockError, EndlessLoop, HarnessBusy, StillRunning
     from durex_core.testing.harness import ANY, Harness
@@ -18,6 +19,7 @@ __all__ = [
     "EndlessLoop",
     "Harness",
     "HarnessBusy",
+    "SimulatedCloud",
     "StillRunning",
     "VirtualClock",
     "VirtualTimeDatabase",
@@ -29,6 +31,7 @@ _HOMES = {
     "EndlessLoop": "errors",
     "Harness": "harness",
     "HarnessBusy": "errors",
+    "SimulatedCloud": "cloud",
     "StillRunning": "errors",
     "VirtualClock": "clock",
     "VirtualTimeDatabase": "database",

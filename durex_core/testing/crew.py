@@ -61,10 +61,9 @@ class Crew:
         self._lease = lease
         self._patience = patience
         self._ended: queue.SimpleQueue[Settlement] = queue.SimpleQueue()
-        self._writer = Writer(database, lease=lease)
         self._runner = Runner(
             app.registry,
-            self._writer,
+            Writer(database, lease=lease),
             concurrency=concurrency,
             on_settled=self._on_settled,
             random=random,
@@ -88,7 +87,7 @@ class Crew:
         Raises:
             StillRunning: one of them did not end within the patience.
         """
-        started = execute(
+        executed = execute(
             self._database,
             self._runner,
             queues=self._registry.queues,
@@ -97,7 +96,7 @@ class Crew:
             worker="harness",
         )
         try:
-            return [self._ended.get(timeout=self._patience.total_seconds()) for _ in range(started)]
+            return [self._ended.get(timeout=self._patience.total_seconds()) for _ in range(executed.started)]
         except queue.Empty:
             names = {running.command.name for running in self._runner.running}
             raise StillRunning(names, self._patience) from None
@@ -114,7 +113,6 @@ class Crew:
         if self._runner.running:
             self._runner.release("the harness was closed")
             self._runner.wait_until_idle(self._patience.total_seconds())
-        self._writer.close()
         self._runner.close()
 
     def _on_settled(self, settlement: Settlement, *_: object) -> None:

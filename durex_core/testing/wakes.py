@@ -2,19 +2,25 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 
+from durex_core.rules.wakes import Due
 from durex_core.store.database import Connection
 
 
 class QuietWake:
     """Wakes nobody: the test says when commands run."""
 
-    def ready(self, due: Mapping[str, timedelta]) -> None:
+    def ahead(self, due: Mapping[str, Due]) -> bool:  # noqa: ARG002  nobody is told
         """Do nothing."""
+        return True
 
-    def soon(self, due: Mapping[str, timedelta], connection: Connection) -> None:
+    def ready(self, due: Mapping[str, Due]) -> bool:  # noqa: ARG002  nobody is told
         """Do nothing."""
+        return True
+
+    def soon(self, due: Mapping[str, Due], connection: Connection) -> bool:  # noqa: ARG002  nobody is told
+        """Do nothing."""
+        return True
 
 
 class InlineWake:
@@ -29,10 +35,15 @@ class InlineWake:
         self._busy = busy
         self._has_news = threading.Event()
 
-    def soon(self, due: Mapping[str, timedelta], connection: Connection) -> None:
+    def ahead(self, due: Mapping[str, Due]) -> bool:  # noqa: ARG002  it is not committed
         """Do nothing: what is not committed cannot run."""
+        return True
 
-    def ready(self, due: Mapping[str, timedelta]) -> None:  # noqa: ARG002  the database knows what is due
+    def soon(self, due: Mapping[str, Due], connection: Connection) -> bool:  # noqa: ARG002  it is not committed
+        """Do nothing: what is not committed cannot run."""
+        return True
+
+    def ready(self, due: Mapping[str, Due]) -> bool:  # noqa: ARG002  the database knows what is due
         """Run, or leave it to whoever is at it."""
         self._has_news.set()
         # Whoever lets go looks again for news: what came in between is not left lying.
@@ -42,3 +53,4 @@ class InlineWake:
                 self._run()
             finally:
                 self._busy.release()
+        return True

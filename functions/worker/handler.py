@@ -8,7 +8,7 @@ from typing import Any
 from durex_core.aws.wake import SqsDeadLetters
 from durex_core.discovery import load_app
 from durex_core.serverless.batch import Event
-from durex_core.serverless.worker import Invocation, WorkerFunction, wakes_of
+from durex_core.serverless.worker import Invocation, WorkerFunction
 from durex_core.telemetry.emf import NAMESPACE, EmfMetrics
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _app.observe(_metrics)
 _worker = WorkerFunction(
     _app.database,
     _app.registry,
-    wakes_of(_app.wake),
+    _app.wake,
     queue=os.environ["DUREX_QUEUE"],
     reject=SqsDeadLetters(_dead_letter_url).reject if _dead_letter_url else _drop,
     concurrency=int(os.environ.get("DUREX_CONCURRENCY", "10")),

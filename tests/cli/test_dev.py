@@ -2,9 +2,12 @@ import json
 import shlex
 import signal
 import socket
+import threading
 from urllib.request import ProxyHandler, Request, build_opener
 
+import psycopg
 import pytest
+from staging import wait_until
 
 from durex_core.model import State
 
@@ -44,6 +47,29 @@ def test_it_says_where_everything_is_found(durex):
     assert durex.url in server.out
     assert "process_order, fail, hold" in server.out
     assert server.out.endswith("stopped\n")
+
+
+def test_it_runs_no_query_while_it_is_idle(durex_on_postgres):
+    asked = (
+        "SELECT pid, query_start, query, sessions FROM pg_stat_activity JOIN pg_stat_database USING (datname)"
+        " WHERE datname = current_database() AND application_name = 'durex' ORDER BY pid"
+    )
+    with (
+        psycopg.connect(durex_on_postgres.url, autocommit=True) as watcher,
+        durex_on_postgres.running("dev", "--port", "0", "--json") as server,
+    ):
+        _, enqueued = send(started(server)["curl"])
+        durex_on_postgres.finished(enqueued["id"])
+        wait_until(lambda: is_quiet(lambda: watcher.execute(asked).fetchall()))
+        server.send(signal.SIGTERM)
+        assert server.end() == 0
+
+
+def is_quiet(ask):
+    """Whether nothing was asked of the database for a while."""
+    before = ask()
+    threading.Event().wait(1.2)
+    return before and ask() == before
 
 
 def test_its_documentation_is_served(durex):

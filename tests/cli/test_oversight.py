@@ -2,6 +2,7 @@
 
 import signal
 
+import psycopg
 import pytest
 
 from durex_core.model import State
@@ -232,3 +233,19 @@ def test_an_empty_database_has_no_commands(durex_here):
 @pytest.mark.parametrize("seconds", ["-1", "1e12", "soon"])
 def test_a_time_to_look_back_that_cannot_be_is_wrong_use(durex_here, seconds):
     assert durex_here.run("stats", "--finished-within", seconds).returncode == 2
+
+
+def test_workers_are_told_that_a_queue_has_work(durex_on_postgres):
+    with psycopg.connect(durex_on_postgres.url, autocommit=True) as listener:
+        listener.execute("LISTEN durex_wake")
+        document = durex_on_postgres.json("wake", "slow")
+        told = list(listener.notifies(timeout=5, stop_after=1))
+
+    assert (document, len(told)) == ({"queue": "slow"}, 1)
+
+
+def test_an_unknown_queue_is_wrong_use(durex_here):
+    done = durex_here.run("wake", "slwo")
+
+    assert done.returncode == 2
+    assert "no command of the application uses the queue 'slwo' (known: fail, process_order, slow)" in done.stderr

@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ENDS_EACH_BLOCK = "\x1e"
 PATIENCE_SECONDS = 60
-PAGES = ["README.md", "docs/commands.md", "docs/operations.md", "docs/workflows.md"]
+PAGES = ["README.md", "docs/commands.md", "docs/delivery.md", "docs/operations.md", "docs/workflows.md"]
 COMPLETE_PROGRAMS = ["docs/examples.md"]
 
 # What a reader of the README does with `durex worker`.

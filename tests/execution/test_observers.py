@@ -112,8 +112,8 @@ def test_what_was_not_stored_is_not_told(app, ear, work, stage):
     def lose(ctx: Context) -> None:
         stage.run("UPDATE commands SET lease_number = 9 WHERE id = %s", str(ctx.id))
 
-    hand = work()
     lose.enqueue()
+    hand = work()
     wait_until(lambda: len(ear.heard) == 2)
     hand.stop()
 

@@ -135,7 +135,7 @@ def test_an_attempt_that_times_out_and_returns_later_is_settled_once(app, databa
         app.registry, writer, concurrency=1, on_settled=lambda *heard: settled.append(heard), random=Random(1)
     )
     with database.autocommit() as connection:
-        (claimed,) = commands.claim(connection, ["wait"], limit=1, lease=LEASE, worker="test")
+        (claimed,) = commands.claim(connection, ["wait"], limit=1, lease=LEASE, worker="test").commands
     runner.start(claimed)
     assert runner.wait_until_idle(10)
     release.set()

@@ -1,6 +1,7 @@
 """The writer: what gathers while one commit is under way shares the next, and each caller learns of its own write."""
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -9,10 +10,13 @@ import pytest
 from factories import LEASE, QUEUE, new_command, new_join
 from staging import Stage, wait_until
 
-from durex_core.execution.writer import Note, Writer, Written
+from durex_core.errors import DatabaseUnavailable
+from durex_core.execution.commits import Note, Written
+from durex_core.execution.writer import Writer
 from durex_core.model import State
 from durex_core.rules.lifecycle import decide
-from durex_core.rules.outcomes import Failed, Returned
+from durex_core.rules.outcomes import Failed, Repeated, Returned
+from durex_core.rules.wakes import Due
 from durex_core.store import commands
 
 SOON = 20.0
@@ -42,7 +46,7 @@ def claimed(database):
 
 def claim_again(database, count, lease=LEASE):
     with database.autocommit() as connection:
-        return commands.claim(connection, [QUEUE], limit=count, lease=lease, worker="test")
+        return commands.claim(connection, [QUEUE], limit=count, lease=lease, worker="test").commands
 
 
 def completed(command, result=None, children=()):
@@ -198,7 +202,7 @@ def test_whoever_ends_the_last_part_of_a_join_hears_which_queue_has_work_and_nob
     database.transact(lambda connection: commands.enqueue(connection, [waiting, *parts]))
     first, plain = claimed(2)
     with database.autocommit() as connection:
-        ending = commands.claim(connection, ["children"], limit=2, lease=LEASE, worker="test")
+        ending = commands.claim(connection, ["children"], limit=2, lease=LEASE, worker="test").commands
     assert writer.settle(completed(ending[0])).result(SOON).woken == ()
     with stage.holding_writes():
         held_up(writer, stage, completed(first))
@@ -206,6 +210,100 @@ def test_whoever_ends_the_last_part_of_a_join_hears_which_queue_has_work_and_nob
 
     assert [one.result(SOON) for one in answers] == [Written(held=True), Written(held=True, woken=("later",))]
     assert read(database, [waiting])[0].state is State.PENDING
+
+
+class Ahead:
+    """Hears what will be ready, and looks what everybody else sees in the database then."""
+
+    def __init__(self, stage: Stage, look: str) -> None:
+        self.heard: list[tuple[dict[str, Due], list[tuple[object, ...]]]] = []
+        self.breaks = 0
+        self._stage = stage
+        self._look = look
+
+    def __call__(self, due: Mapping[str, Due]) -> None:
+        self.heard.append((dict(due), self._stage.run(self._look)))
+        if self.breaks:
+            self.breaks -= 1
+            raise DatabaseUnavailable("the book of alarms is away")
+
+
+@pytest.fixture
+def telling(database, stage):
+    """Make a writer that tells of what will be ready; it is closed at the end."""
+    made = []
+
+    def make(look):
+        ahead = Ahead(stage, look)
+        made.append(Writer(database, lease=LEASE, ahead=ahead))
+        return made[-1], ahead
+
+    yield make
+    for writer in made:
+        writer.close()
+
+
+UNFINISHED = "SELECT state, count(*) FROM commands GROUP BY state ORDER BY state"
+
+
+def test_what_a_commit_makes_ready_is_told_before_it_and_at_once_for_all(telling, claimed, stage):
+    writer, ahead = telling(UNFINISHED)
+    first, failing, repeating, parent, plain = claimed(5, retries=1, backoff={"kind": "constant", "delay": 7})
+    children = [new_command(queue="a"), new_command(queue="a"), new_command(queue="b", delay=timedelta(hours=1))]
+    with stage.holding_writes():
+        held = [held_up(writer, stage, completed(first))]
+        held.append(writer.settle(decide(failing, Failed(error=None), 0.0)))
+        held.append(writer.settle(decide(repeating, Repeated(delay=timedelta(seconds=9)), 0.0)))
+        held.append(writer.settle(completed(parent, children=children)))
+        held.append(writer.settle(completed(plain)))
+
+    assert all(one.result(SOON).held for one in held)
+    due = {QUEUE: Due(timedelta(seconds=7)), "a": Due(count=2), "b": Due(timedelta(hours=1))}
+    assert ahead.heard == [(due, [("started", 4)])]
+
+
+def test_plain_completions_notes_and_extensions_tell_nobody(telling, claimed):
+    writer, ahead = telling(UNFINISHED)
+    done, telling_of_itself, running = claimed(3)
+
+    held = [writer.settle(completed(done)), writer.note(telling_of_itself, Note("half")), writer.extend(running)]
+
+    assert all(one.result(SOON).held for one in held)
+    assert ahead.heard == []
+
+
+def test_what_waited_for_its_last_part_is_told_inside_the_transaction_that_ends_it(telling, database):
+    writer, ahead = telling("SELECT state FROM commands WHERE queue = 'later'")
+    waiting, *parts = new_join(2, queue="later")
+    database.transact(lambda connection: commands.enqueue(connection, [waiting, *parts]))
+    with database.autocommit() as connection:
+        ending = commands.claim(connection, ["children"], limit=2, lease=LEASE, worker="test").commands
+
+    assert writer.settle(completed(ending[0])).result(SOON).held
+    assert ahead.heard == []
+    assert writer.settle(completed(ending[1])).result(SOON).held
+
+    assert ahead.heard == [({"later": Due()}, [("waiting",)])]
+    assert read(database, [waiting])[0].state is State.PENDING
+
+
+@pytest.mark.parametrize("is_joined", [False, True])
+def test_if_nobody_can_be_told_for_want_of_a_database_nothing_is_committed_and_all_is_tried_again(
+    telling, database, is_joined
+):
+    writer, ahead = telling("SELECT count(*) FROM finished_commands")
+    waiting, *parts = new_join(1, queue="later")
+    new = [waiting, *parts] if is_joined else [new_command(queue="children")]
+    database.transact(lambda connection: commands.enqueue(connection, new))
+    with database.autocommit() as connection:
+        (claimed,) = commands.claim(connection, ["children"], limit=1, lease=LEASE, worker="test").commands
+    ahead.breaks = 2
+
+    children = () if is_joined else (new_command(queue="later"),)
+    assert writer.settle(completed(claimed, children=children)).result(SOON).held
+
+    assert ahead.heard == [({"later": Due()}, [(0,)])] * 3
+    assert len(read(database, [claimed])) == 1
 
 
 def test_close_writes_what_is_left(database, claimed, stage):

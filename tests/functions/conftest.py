@@ -21,7 +21,8 @@ from durex_core import Durex
 from durex_core.aws.wake import SqsDeadLetters, SqsWake
 from durex_core.local.runtime_api import LambdaFunction
 from durex_core.operations import schema
-from durex_core.serverless.worker import Wakes, WorkerFunction
+from durex_core.operations.wake import Wake
+from durex_core.serverless.worker import WorkerFunction
 from durex_core.store.database import open_database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +77,7 @@ class Worker:
         self._made: list[WorkerFunction] = []
 
     def make(
-        self, *, wakes: Wakes | None = None, concurrency: int = 10, need: timedelta | None = None
+        self, *, wakes: Wake | None = None, concurrency: int = 10, need: timedelta | None = None
     ) -> WorkerFunction:
         """Build it, as a new execution environment does; `need` is the time that a batch is said to need."""
         urls = {errands.QUEUE: self.own.url, errands.PARCELS: self.children.url}
@@ -129,7 +130,7 @@ class Roles:
     def __init__(self, url: str) -> None:
         self.url = url
         suffix = uuid.uuid4().hex[:8]
-        self.names = {duty: f"durex_{duty}_{suffix}" for duty in ("worker", "enqueue", "api", "tick")}
+        self.names = {duty: f"durex_{duty}_{suffix}" for duty in ("worker", "enqueue", "drain", "api", "tick")}
 
     def grant(self) -> None:
         """Do what the migrate function does, and let the roles in where the server asks for a password."""

@@ -18,19 +18,29 @@ def test_it_names_commands_and_queues():
     app.command("small", queue="parcels", timeout=timedelta(seconds=1.5), retries=2)(lambda: None)
     app.command("large", queue="parcels", timeout=timedelta(minutes=2))(lambda: None)
     app.command("free")(lambda: None)
+    once = {"permanent": False, "period_seconds": None}
 
     assert manifest("shop:app", app.registry) == {
         "app": "shop:app",
         "commands": [
-            {"name": "small", "queue": "parcels", "retries": 2, "timeout_seconds": 1.5},
-            {"name": "large", "queue": "parcels", "retries": 0, "timeout_seconds": 120.0},
-            {"name": "free", "queue": "free", "retries": 0, "timeout_seconds": None},
+            {"name": "small", "queue": "parcels", "retries": 2, "timeout_seconds": 1.5, **once},
+            {"name": "large", "queue": "parcels", "retries": 0, "timeout_seconds": 120.0, **once},
+            {"name": "free", "queue": "free", "retries": 0, "timeout_seconds": None, **once},
         ],
         "queues": [
             {"name": "parcels", "commands": ["small", "large"], "timeout_seconds": 120.0},
             {"name": "free", "commands": ["free"], "timeout_seconds": None},
         ],
     }
+
+
+def test_it_tells_which_commands_are_always_there_and_how_often_they_run():
+    app = Durex("sqlite:///:memory:")
+    app.command("sweep", permanent=True, period=timedelta(minutes=5))(lambda: None)
+
+    (command,) = manifest("shop:app", app.registry)["commands"]
+
+    assert (command["permanent"], command["period_seconds"]) == (True, 300.0)
 
 
 def test_an_application_without_commands_has_an_empty_one():

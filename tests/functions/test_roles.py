@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -11,13 +11,14 @@ from uuid import UUID
 import psycopg
 import pytest
 from databases import run_on
-from factories import new_command
+from factories import START, new_command
 from psycopg import sql
 
 from durex_core import Durex
 from durex_core.model import Command, ErrorInfo, Extras, Retention, RetentionPolicy, State
 from durex_core.observer import Observer
 from durex_core.operations import schema
+from durex_core.operations.alarms import BookedAlarms
 from durex_core.operations.permanent import ensure
 from durex_core.passes.dispatch import dispatch
 from durex_core.passes.prune import prune
@@ -25,10 +26,11 @@ from durex_core.passes.rescue import rescue
 from durex_core.rules.lifecycle import decide
 from durex_core.rules.outcomes import Failed, Repeated, Returned
 from durex_core.serverless.migrate import migrate
-from durex_core.store import commands, finished, partitions
+from durex_core.store import alarms, commands, finished, partitions
 from durex_core.store.database import Connection, Database, open_database
+from durex_core.testing.wakes import QuietWake
 
-DUTIES = ("worker", "enqueue", "api", "tick")
+DUTIES = ("worker", "enqueue", "drain", "api", "tick")
 POLICY = RetentionPolicy()
 LEASE = timedelta(seconds=30)
 
@@ -77,6 +79,24 @@ def test_a_worker_may_do_its_work(roles):
         assert commands.settle(connection, [decide(claim(connection), Failed(ErrorInfo("E", "e")), 0)]).held
 
 
+@pytest.mark.parametrize("duty", ["worker", "enqueue", "drain", "tick"])
+def test_whoever_may_lead_to_something_that_is_due_later_may_book_its_alarm(roles, duty):
+    with opened(roles.of(duty)) as database:
+        book = BookedAlarms(lambda: database, Willing())
+        assert book.book(START)
+        assert BookedAlarms(lambda: database, Willing()).book(START)
+        with database.autocommit() as connection:
+            assert alarms.is_booked(connection, START)
+
+
+class Willing:
+    """Sets every alarm."""
+
+    def create(self, bucket: datetime) -> bool:
+        """Do nothing."""
+        return bucket == START
+
+
 @pytest.mark.parametrize("duty", ["worker", "api"])
 def test_whoever_ends_a_command_may_tell_the_one_that_waits(roles, duty):
     parent = new_command(queue="parent", awaits=2)
@@ -116,7 +136,7 @@ def test_the_api_may_do_its_work(roles):
 def die(roles, *command_ids: UUID) -> None:
     """Let a worker fail commands for good."""
     with opened(roles.of("worker")) as database, database.transaction() as connection:
-        claimed = commands.claim(connection, ["second", "third"], limit=9, lease=LEASE, worker="w")
+        claimed = commands.claim(connection, ["second", "third"], limit=9, lease=LEASE, worker="w").commands
         assert {command.id for command in claimed} == set(command_ids)
         settled = [decide(command, Failed(ErrorInfo("E", "e")), 0) for command in claimed]
         assert len(commands.settle(connection, settled).held) == len(claimed)
@@ -124,15 +144,8 @@ def die(roles, *command_ids: UUID) -> None:
 
 def claim(connection: Connection) -> Command:
     """Claim the one command that is ready."""
-    (claimed,) = commands.claim(connection, ["parcels"], limit=1, lease=LEASE, worker="w")
+    (claimed,) = commands.claim(connection, ["parcels"], limit=1, lease=LEASE, worker="w").commands
     return claimed
-
-
-class Deaf:
-    """Hears of work, and tells nobody."""
-
-    def ready(self, due: Any) -> None:
-        """Do nothing."""
 
 
 def test_a_tick_may_do_its_work(roles):
@@ -142,10 +155,11 @@ def test_a_tick_may_do_its_work(roles):
 
     with opened(roles.of("tick")) as database:
         schema.publish(database, app.registry)
-        assert len(ensure(database, app.registry, Deaf(), observers=Observer())) == 1
+        assert len(ensure(database, app.registry, QuietWake(), observers=Observer())) == 1
         assert (rescue(database), dispatch(database, queues=["parcels"])) == ([], [])
         with database.autocommit() as connection:
-            assert list(commands.due_by_queue(connection, ["parcels"], horizon=LEASE)) == ["parcels"]
+            assert list(commands.due_by_queue(connection, ["parcels"])) == ["parcels"]
+            assert alarms.prune(connection) == 0
         pruned = prune(database, POLICY)
         assert (pruned.keys, pruned.joined) == (0, 0)
         with database.transaction() as connection:
@@ -157,26 +171,34 @@ def test_a_tick_may_do_its_work(roles):
 FORBIDDEN = {
     "DROP TABLE durex.commands": DUTIES,
     "ALTER TABLE durex.commands ADD COLUMN more text": DUTIES,
-    "CREATE TABLE durex.mine (id int)": ("worker", "enqueue", "api"),
+    "CREATE TABLE durex.mine (id int)": ("worker", "enqueue", "drain", "api"),
     "CREATE TABLE public.mine (id int)": DUTIES,
     "TRUNCATE durex.commands": DUTIES,
     "DELETE FROM durex.migrations": DUTIES,
     "INSERT INTO durex.migrations (version, name, checksum) VALUES (99, 'x', 'x')": DUTIES,
-    "DROP TABLE durex.finished_commands CASCADE": ("worker", "enqueue", "api"),
-    "DELETE FROM durex.finished_commands": ("worker", "enqueue"),
-    "UPDATE durex.finished_commands SET result = NULL": ("worker", "enqueue", "api"),
-    "DELETE FROM durex.commands": ("enqueue", "tick"),
-    "UPDATE durex.commands SET state = 'paused'": ("enqueue",),
-    "SELECT FROM durex.joined": ("enqueue",),
+    "DROP TABLE durex.finished_commands CASCADE": ("worker", "enqueue", "drain", "api"),
+    "DELETE FROM durex.finished_commands": ("worker", "enqueue", "drain"),
+    "INSERT INTO durex.finished_commands DEFAULT VALUES": ("enqueue",),
+    "UPDATE durex.finished_commands SET result = NULL": ("worker", "enqueue", "drain", "api"),
+    "DELETE FROM durex.commands": ("enqueue", "drain", "tick"),
+    "UPDATE durex.commands SET state = 'paused'": ("enqueue", "drain"),
+    "SELECT FROM durex.joined": ("enqueue", "drain"),
     "UPDATE durex.joined SET result = NULL": DUTIES,
     "INSERT INTO durex.joined (command_id, position, child_id, name, state)"
-    " VALUES (gen_random_uuid(), 0, gen_random_uuid(), 'n', 'completed')": ("enqueue", "tick"),
-    "DELETE FROM durex.joined": ("enqueue",),
-    "SELECT FROM durex.keys": ("api",),
-    "DELETE FROM durex.keys": ("worker", "enqueue", "api"),
+    " VALUES (gen_random_uuid(), 0, gen_random_uuid(), 'n', 'completed')": ("enqueue", "drain", "tick"),
+    "DELETE FROM durex.joined": ("enqueue", "drain"),
+    "SELECT command_id FROM durex.keys": ("api",),
+    "DELETE FROM durex.keys": ("worker", "enqueue", "drain", "api"),
     "INSERT INTO durex.keys (scope, key, command_id, expires_at) VALUES ('s', 'k', gen_random_uuid(), now())": ("api",),
-    "INSERT INTO durex.handlers (name, template, published_at) VALUES ('n', '{}', now())": ("worker", "enqueue", "api"),
+    "INSERT INTO durex.handlers (name, template, published_at) VALUES ('n', '{}', now())": (
+        "worker",
+        "enqueue",
+        "drain",
+        "api",
+    ),
     "DELETE FROM durex.handlers": DUTIES,
+    "DELETE FROM durex.alarms": ("worker", "enqueue", "drain", "api"),
+    "UPDATE durex.alarms SET bucket_at = now()": DUTIES,
     "CREATE ROLE another": DUTIES,
 }
 

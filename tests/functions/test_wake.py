@@ -9,14 +9,18 @@ from staging import wait_until
 
 from durex_core.aws.clients import client
 from durex_core.aws.wake import MalformedWake, SqsDeadLetters, SqsWake, WakeMessage
+from durex_core.rules.wakes import Due
 from durex_core.serverless.batch import failures, receive
 
-NOW = timedelta(0)
+READY = {"q": Due()}
 
 
 def test_a_wake_survives_its_way():
-    assert WakeMessage.decode(WakeMessage("orders", 3).encode()) == WakeMessage("orders", 3)
-    assert WakeMessage.decode('{"v": 1, "queue": "orders"}') == WakeMessage("orders")
+    assert WakeMessage.decode(WakeMessage("orders", 12, 3).encode()) == WakeMessage("orders", count=12, depth=3)
+    assert WakeMessage.decode('{"v": 1, "queue": "orders"}') == WakeMessage("orders", count=1, depth=0)
+    assert WakeMessage.decode('{"v": 1, "queue": "orders", "depth": 3}') == WakeMessage("orders", depth=3)
+    assert WakeMessage.decode('{"v": 1, "queue": "orders", "count": 0}') == WakeMessage("orders")
+    assert WakeMessage.decode('{"v": 1, "queue": "orders", "colour": "red"}') == WakeMessage("orders")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +35,8 @@ def test_a_wake_survives_its_way():
         '{"v": 2, "queue": "orders"}',
         '{"v": 1}',
         '{"v": 1, "queue": 7}',
+        '{"v": 1, "queue": "orders", "count": "many"}',
+        '{"v": 1, "queue": "orders", "depth": null}',
         "[" * 99_999,
     ],
 )
@@ -40,9 +46,10 @@ def test_what_no_durex_wrote_is_no_wake(body):
 
 
 def test_a_batch_is_sorted_into_wakes_and_the_rest():
-    received = receive(sqs_event(wake("q", 4), "hello", wake("q", 2)))
+    received = receive(sqs_event(wake("q", count=3, depth=4), "hello", wake("q", depth=2)))
 
-    assert (list(received.wakes), dict(received.malformed), received.depth) == (["m0", "m2"], {"m1": "hello"}, 2)
+    assert (list(received.wakes), dict(received.malformed)) == (["m0", "m2"], {"m1": "hello"})
+    assert (received.depth, received.count) == (2, 4)
 
 
 def test_failures_have_the_shape_that_sqs_reads():
@@ -51,67 +58,44 @@ def test_failures_have_the_shape_that_sqs_reads():
     assert failures([]) == {"batchItemFailures": []}
 
 
-def test_wakes_of_a_queue_go_out_by_tens(make_queue):
+def test_ready_work_goes_out_in_at_most_ten_wakes_that_share_its_count(make_queue):
     queue = make_queue()
 
-    assert SqsWake({"q": queue.url}).send([(WakeMessage("q", depth), NOW) for depth in range(23)])
+    assert SqsWake({"q": queue.url}).ready({"q": Due(count=10_000, depth=3)})
 
-    assert sorted(queue.depths()) == list(range(23))
+    wakes = queue.wakes()
+    assert len(wakes) == 10
+    assert sum(wake.count for wake in wakes) == 10_000
+    assert {(wake.queue, wake.count, wake.depth) for wake in wakes} == {("q", 1000, 3)}
 
 
 def test_a_delay_is_rounded_up(make_queue):
     queue = make_queue()
 
-    SqsWake({"q": queue.url}).ready({"q": timedelta(seconds=0.2)})
+    SqsWake({"q": queue.url}).ahead({"q": Due(timedelta(seconds=0.2))})
 
-    assert (queue.count(), queue.count(delayed=True)) == (0, 1)
+    assert (queue.count(), queue.count(delayed=True)) == (0, 2)
     wait_until(lambda: queue.count() == 1)
-
-
-def test_what_is_due_in_more_than_fifteen_minutes_is_left_to_the_tick(make_queue):
-    queue = make_queue()
-
-    assert SqsWake({"q": queue.url}).send([(WakeMessage("q"), timedelta(minutes=15, seconds=1))])
-
-    assert (queue.count(), queue.count(delayed=True)) == (0, 0)
-
-
-def test_an_unknown_queue_does_not_keep_the_others_from_their_wakes(make_queue, caplog):
-    queue = make_queue()
-
-    assert not SqsWake({"q": queue.url}).send([(WakeMessage("unknown"), NOW), (WakeMessage("q"), NOW)])
-
-    assert queue.count() == 1
-    assert "no wake queue is known" in caplog.text
+    assert queue.count(delayed=True) == 1
 
 
 def test_a_send_that_fails_is_told_and_raises_nothing(make_queue, caplog):
     gone = make_queue().url + "-gone"
 
-    assert not SqsWake({"q": gone}).send([(WakeMessage("q"), NOW)])
-    SqsWake({"q": gone}).ready({"q": NOW})
+    assert not SqsWake({"q": gone}).ahead(READY)
+    assert not SqsWake({"q": gone}).ready(READY)
+    assert not SqsWake({"q": gone}).soon(READY, object())
     assert not SqsDeadLetters(gone).reject("hello")
 
-    assert "the tick finds its work" in caplog.text
+    assert "1 wakes for queue 'q' were not sent" in caplog.text
 
 
-def test_an_entry_that_sqs_refuses_is_told(make_queue):
+def test_an_entry_that_sqs_refuses_is_told(make_queue, caplog):
     url = make_queue().url
     entry = {"Id": "0", "SenderFault": False, "Code": "InternalError"}
     with Stubber(client("sqs")) as stub:
         stub.add_response("send_message_batch", {"Successful": [], "Failed": [entry]})
 
-        assert not SqsWake({"q": url}).send([(WakeMessage("q"), NOW)])
+        assert not SqsWake({"q": url}).ready(READY)
 
-
-def test_what_a_caller_is_yet_to_commit_is_told_twice_a_moment_later_and_again(monkeypatch):
-    sent = []
-    wake = SqsWake({"q": "https://sqs.example/q"})
-    monkeypatch.setattr(SqsWake, "ready", lambda _, due: sent.append(dict(due)))
-
-    wake.soon({"q": NOW, "later": timedelta(seconds=30)}, object())
-
-    assert sent == [
-        {"q": timedelta(seconds=2), "later": timedelta(seconds=30)},
-        {"q": timedelta(seconds=60), "later": timedelta(seconds=60)},
-    ]
+    assert "InternalError" in caplog.text

@@ -11,10 +11,12 @@ from invocations import Invocation, Recorder, failed, sqs_event, wake
 from staging import wait_until
 
 from durex_core.model import State
+from durex_core.rules.wakes import Due
 from durex_core.serverless.worker import MAX_DEPTH, longest_timeout
 from functions.commands import app as shop
 
 WAKE = wake(errands.QUEUE)
+SECOND = timedelta(seconds=1)
 
 
 def test_a_wake_runs_what_is_ready(worker, app):
@@ -93,17 +95,32 @@ def test_a_failing_handler_is_no_failed_message(worker, app):
 
     command = app.get(id_)
     assert (command.state, command.attempt) == (State.SCHEDULED, 1)
-    assert worker.own.count(delayed=True) == 1
+    # The wake for its moment, and the echo.
+    assert (worker.own.count(), worker.own.count(delayed=True)) == (0, 2)
 
 
-def test_each_retry_has_a_wake_of_its_own_time(worker):
+def test_a_retry_has_a_wake_of_its_own_time(worker):
+    errands.stumble.enqueue()
+    recorder = Recorder()
+
+    assert failed(worker.invoke(wakes=recorder)) == []
+
+    assert (recorder.promised, recorder.rung) == ([(errands.QUEUE, Due(20 * SECOND))], [])
+
+
+def test_a_later_retry_is_seen_to_by_the_wake_of_the_sooner_one(worker, stage):
     errands.stumble.enqueue()
     errands.trip.enqueue()
     recorder = Recorder()
-
     worker.invoke(wakes=recorder)
+    assert min(due.delay for _, due in recorder.promised) == 20 * SECOND
+    stage.run("UPDATE commands SET ready_at = now() WHERE name = 'stumble'")
+    recorder.forget()
 
-    assert sorted(recorder.sent) == [(errands.QUEUE, 0, 20.0), (errands.QUEUE, 0, 40.0)]
+    assert failed(worker.invoke(wakes=recorder)) == []
+
+    ((queue, due),) = recorder.promised
+    assert (queue, 30 * SECOND < due.delay <= 40 * SECOND) == (errands.QUEUE, True)
 
 
 def test_children_are_woken_before_the_invocation_ends(worker):
@@ -112,7 +129,19 @@ def test_children_are_woken_before_the_invocation_ends(worker):
 
     worker.invoke()
 
-    assert set(worker.children.depths()) == {1}
+    wakes = worker.children.wakes()
+    assert {wake.depth for wake in wakes} == {1}
+    assert sum(wake.count for wake in wakes) == 3
+    assert worker.children.count(delayed=True) == 1
+
+
+def test_children_have_their_echo_even_if_their_bell_does_not_ring(worker):
+    errands.post.enqueue("parcel")
+    recorder = Recorder(rings=False)
+
+    assert failed(worker.invoke(wakes=recorder)) == []
+
+    assert recorder.promised == recorder.rung == [(errands.PARCELS, Due(depth=1))]
 
 
 def test_the_wake_of_a_child_is_one_deeper(worker):
@@ -129,7 +158,7 @@ def test_a_chain_that_is_too_deep_is_slowed_down_and_not_cut(worker, caplog):
 
     worker.invoke(wake(errands.QUEUE, depth=MAX_DEPTH), wakes=recorder)
 
-    assert recorder.sent == [(errands.PARCELS, MAX_DEPTH, 60.0)]
+    assert (recorder.promised, recorder.rung) == ([(errands.PARCELS, Due(depth=MAX_DEPTH))], [])
     assert "slowing them down" in caplog.text
 
 
@@ -139,40 +168,7 @@ def test_a_child_that_waits_begins_a_new_chain(worker):
 
     worker.invoke(wake(errands.QUEUE, depth=7), wakes=recorder)
 
-    assert recorder.sent == [(errands.PARCELS, 0, 30.0)]
-
-
-def test_more_work_than_fits_is_sent_on_while_the_first_still_runs(worker, stage, tmp_path):
-    gate = tmp_path / "gate"
-    for _ in range(3):
-        errands.wait_for_file.enqueue(str(gate))
-    made = worker.make(concurrency=2)
-
-    with ThreadPoolExecutor() as pool:
-        answer = pool.submit(made.invoke, sqs_event(wake(errands.QUEUE, depth=3)), Invocation(120))
-        wait_until(lambda: worker.own.count() == 1)
-        assert stage.run("SELECT count(*) FROM commands WHERE state = 'started'") == [(2,)]
-        gate.touch()
-
-    assert failed(answer.result()) == []
-    assert worker.own.depths() == [3]
-
-
-def test_what_is_left_when_the_time_is_up_is_sent_on(worker, stage):
-    for _ in range(4):
-        errands.greet.enqueue("ada")
-
-    assert failed(worker.invoke(concurrency=2, need=timedelta(seconds=30))) == []
-
-    assert worker.own.count() == 1
-    assert stage.run("SELECT count(*) FROM commands") == [(2,)]
-
-
-def test_a_wake_that_cannot_be_sent_on_is_left_for_its_redelivery(worker):
-    for _ in range(2):
-        errands.greet.enqueue("ada")
-
-    assert failed(worker.invoke(wakes=Recorder(works=False), concurrency=2, need=timedelta(seconds=30))) == ["m0"]
+    assert (recorder.promised, recorder.rung) == ([(errands.PARCELS, Due(30 * SECOND))], [])
 
 
 @pytest.mark.parametrize("name", ["dawdle", "wait_for_file"])

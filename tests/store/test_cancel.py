@@ -144,7 +144,7 @@ def test_a_command_that_is_claimed_meanwhile_is_no_more_what_was_asked_for(stage
     first, second = sorted(stage.store.add(tags=("a",)) for _ in range(2))
 
     with stage.held_open() as connection:
-        claimed = commands.claim(connection, ["parcels"], limit=1, lease=LEASE, worker="w", now=START)
+        claimed = commands.claim(connection, ["parcels"], limit=1, lease=LEASE, worker="w", now=START).commands
         running = stage.runs_into_it(lambda: cancel_tagged(stage.store, state="pending"))
 
     (left,) = {first, second} - {command.id for command in claimed}

@@ -1,7 +1,9 @@
 """A claim takes the most urgent ready commands of its queues, each under a new lease, and no command twice."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,10 +13,12 @@ from hypothesis import strategies as st
 from virtual_store import VirtualStore
 
 from durex_core.model import PastAttempt, State
-from durex_core.rules.outcomes import Crashed, Failed, Released, Returned
+from durex_core.rules.outcomes import Crashed, Failed, Released, Repeated, Returned
 from durex_core.store import commands
+from durex_core.store.commands import Claimed
 
 SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -95,7 +99,7 @@ def test_no_queue_yields_nothing(store: VirtualStore):
     store.add()
 
     with store.database.autocommit() as connection:
-        assert commands.claim(connection, [], limit=9, lease=LEASE, worker="worker", now=store.now) == []
+        assert commands.claim(connection, [], limit=9, lease=LEASE, worker="worker", now=store.now).commands == []
 
 
 def test_a_scheduled_command_is_claimed_when_it_is_due_and_not_before(store: VirtualStore):
@@ -201,6 +205,99 @@ def test_a_command_that_opts_out_of_the_dead_letter_queue_ends_as_failed(store: 
 
     assert store.settle(ending, Crashed())
     assert store.get(ending.id).state is State.FAILED
+
+
+READY: dict[str, Callable[[VirtualStore], object]] = {
+    "pending": lambda store: store.add(),
+    "due": lambda store: store.add(delay=SECOND),
+    "overdue": lambda store: store.add(delay=HOUR, deadline_at=START + SECOND),
+    "abandoned": lambda store: store.start(retries=1),
+    "the next run": lambda store: store.settle(store.start(), Repeated(delay=SECOND)),
+    "waiting and overdue": lambda store: store.add(awaits=1, deadline_at=START + SECOND),
+}
+
+
+@pytest.mark.parametrize("kind", READY)
+def test_a_claim_that_takes_its_limit_says_whether_more_is_ready(store: VirtualStore, kind: str):
+    for _ in range(2):
+        READY[kind](store)
+    store.add(queue="other")
+    store.advance(LEASE)
+
+    first, second = store.look(limit=1), store.look(limit=1)
+
+    assert [len(first.commands), len(second.commands)] == [1, 1]
+    assert [first.is_more, second.is_more] == [True, False]
+    assert store.look("other", limit=0).is_more
+
+
+@pytest.mark.parametrize("kind", READY)
+def test_what_is_ready_is_not_due_and_what_was_taken_is_neither(store: VirtualStore, kind: str):
+    READY[kind](store)
+    store.advance(LEASE)
+
+    claimed = store.look()
+
+    assert (len(claimed.commands), claimed.is_more, claimed.due_in) == (1, False, None)
+
+
+def test_a_claim_says_when_the_next_command_becomes_ready_by_itself(store: VirtualStore):
+    store.add(queue="a", delay=HOUR)
+    store.add(queue="b", delay=2 * HOUR)
+    store.add(queue="b", delay=3 * HOUR)
+    store.add(queue="other", delay=SECOND)
+    store.add(queue="a")
+
+    assert store.look("a", "b").due_in == HOUR
+    assert (store.look("b").due_in, store.look("a", "b").due_in) == (2 * HOUR, HOUR)
+    store.advance(HOUR - MICROSECOND)
+    assert store.look("a").due_in == MICROSECOND
+    store.advance(MICROSECOND)
+    assert len(store.look("a").commands) == 1
+    assert (store.look("a").due_in, store.look("a", "b").due_in) == (None, HOUR)
+
+
+def test_the_next_run_of_a_command_is_due_by_itself(store: VirtualStore):
+    store.settle(store.start(), Repeated(delay=40 * SECOND))
+
+    assert store.look().due_in == 40 * SECOND
+
+
+@pytest.mark.parametrize("options", [{}, {"awaits": 1}, {"delay": 2 * HOUR}], ids=["pending", "waiting", "scheduled"])
+def test_the_end_of_a_commands_time_is_due_by_itself_until_it_is_taken(store: VirtualStore, options: dict[str, Any]):
+    command_id = store.add(deadline_at=START + HOUR, **options)
+
+    assert store.look(limit=0).due_in == HOUR
+    claimed = store.look()
+    assert [command.id for command in claimed.commands] == [] if options else [command_id]
+    assert claimed.due_in == (HOUR if options else None)
+
+
+def test_a_claim_that_takes_less_than_its_limit_says_what_comes_before_the_deadline_of_what_it_took(
+    store: VirtualStore,
+):
+    store.add(deadline_at=START + SECOND)
+    store.add(priority=-1, deadline_at=START + HOUR)
+
+    first = store.look(limit=1)
+
+    assert (len(first.commands), first.is_more, first.due_in) == (1, True, HOUR)
+
+
+def test_what_others_run_is_theirs_to_see_to(store: VirtualStore):
+    store.start()
+
+    assert store.look(worker="other") == Claimed([], is_more=False, due_in=None)
+
+
+def test_a_claim_of_no_queue_says_that_nothing_is_left(store: VirtualStore):
+    store.add()
+    store.add(delay=SECOND)
+
+    with store.database.autocommit() as connection:
+        claimed = commands.claim(connection, [], limit=9, lease=LEASE, worker="worker", now=store.now)
+
+    assert claimed == Claimed([], is_more=False, due_in=None)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)

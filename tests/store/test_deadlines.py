@@ -298,18 +298,17 @@ def test_a_queue_has_work_when_something_in_it_expires(
     store.now = DEADLINE - MINUTE
 
     assert store.next_due() == MINUTE
-    assert store.due(horizon=MINUTE - MICROSECOND) == {}
-    assert store.due(horizon=MINUTE) == {QUEUE: MINUTE}
+    assert store.due() == {QUEUE: MINUTE}
     store.now = DEADLINE + HOUR / 2
     assert store.next_due() == -HOUR / 2
-    assert store.due(horizon=timedelta(0)) == {QUEUE: timedelta(0)}
+    assert store.due() == {QUEUE: timedelta(0)}
 
 
 def test_what_is_claimed_or_finished_does_not_expire_any_more(store: VirtualStore):
     attempt = store.start(deadline_at=DEADLINE)
     store.settle(store.start(deadline_at=DEADLINE), Returned())
 
-    assert store.due(horizon=2 * HOUR) == {}
+    assert store.due() == {}
     assert store.next_due() == LEASE
     store.settle(attempt, Returned())
     assert store.next_due() is None

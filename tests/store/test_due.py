@@ -9,7 +9,6 @@ from virtual_store import VirtualStore
 
 from durex_core.model import PastAttempt, State
 from durex_core.rules.outcomes import Failed, Returned
-from durex_core.store import commands
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -164,20 +163,23 @@ def test_due_queues_are_told_apart_from_those_that_wait(store: VirtualStore, lat
     store.start(queue="started")
     store.advance(MINUTE + late - SECOND)
 
-    assert due(store, "ready", "both", "soon", "later", "started", "empty", horizon=5 * SECOND) == {
+    assert store.due("ready", "both", "soon", "later", "started", "empty") == {
         "ready": timedelta(0),
         "both": timedelta(0),
         "soon": max(SECOND - late, timedelta(0)),
-    } | ({"later": 5 * SECOND} if late else {})
+        "later": 6 * SECOND - late,
+    }
 
 
 def test_a_queue_that_is_overdue_is_due_now(store: VirtualStore):
     store.add(delay=SECOND)
     store.advance(MINUTE)
 
-    assert due(store, QUEUE, horizon=timedelta(0)) == {QUEUE: timedelta(0)}
+    assert store.due() == {QUEUE: timedelta(0)}
 
 
-def due(store: VirtualStore, *queues: str, horizon: timedelta) -> dict[str, timedelta]:
-    with store.database.autocommit() as connection:
-        return commands.due_by_queue(connection, queues, horizon=horizon, now=store.now)
+@pytest.mark.parametrize("far", [timedelta(days=2), timedelta(days=3650)])
+def test_however_late_it_is_what_will_be_due_is_known(store: VirtualStore, far: timedelta):
+    store.add(delay=far)
+
+    assert store.due() == {QUEUE: far}

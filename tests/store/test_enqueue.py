@@ -211,7 +211,7 @@ def test_a_command_that_was_to_run_in_the_past_is_ready_now(store: VirtualStore,
 
     assert stored.ready_at == START - ago
     assert store.next_due() == -ago
-    assert store.due(horizon=timedelta(0)) == {QUEUE: timedelta(0)}
+    assert store.due() == {QUEUE: timedelta(0)}
     assert store.claim_one().attempt == 1
 
 
@@ -334,6 +334,6 @@ def test_without_virtual_time_the_database_tells_the_time(store: VirtualStore):
     assert ready.ready_at == ready.created_at
     assert future.ready_at - future.created_at == timedelta(hours=1)
     with store.database.autocommit() as connection:
-        claimed = commands.claim(connection, [QUEUE], limit=9, lease=timedelta(minutes=1), worker="worker")
+        claimed = commands.claim(connection, [QUEUE], limit=9, lease=timedelta(minutes=1), worker="worker").commands
     assert [command.id for command in claimed] == [ready.id]
     assert claimed[0].lease_expires_at == claimed[0].started_at + timedelta(minutes=1)  # type: ignore[operator]

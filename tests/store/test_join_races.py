@@ -145,7 +145,7 @@ def test_an_end_that_waited_for_a_claim_of_what_is_overdue_is_let_go(stage: Stag
     stage.store.advance(HOUR)
 
     with stage.held_open() as connection:
-        (overdue,) = commands.claim(connection, [QUEUE], limit=1, lease=HOUR, worker="w", now=stage.store.now)
+        (overdue,) = commands.claim(connection, [QUEUE], limit=1, lease=HOUR, worker="w", now=stage.store.now).commands
         running: Future[Settled] = stage.runs_into_it(lambda: stage.store.end(decide(attempt, Returned(), 0.5)))
 
     assert running.result().woken == []

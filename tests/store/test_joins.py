@@ -28,7 +28,7 @@ def test_a_command_that_waits_is_not_claimed(store: VirtualStore):
     assert store.claim() == []
     assert store.dispatch() == []
     assert store.next_due() is None
-    assert store.due(horizon=HOUR) == {}
+    assert store.due() == {}
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0], [1, 2, 0]], ids=str)

@@ -112,7 +112,7 @@ def test_a_claim_passes_over_the_rows_that_another_claim_holds(stage: Stage):
     new = [new_command(priority=priority) for priority in (3, 2, 1)]
     stage.store.enqueue(*new)
     with stage.held_open() as connection:
-        first = commands.claim(connection, [QUEUE], limit=2, lease=LEASE, worker="first", now=START)
+        first = commands.claim(connection, [QUEUE], limit=2, lease=LEASE, worker="first", now=START).commands
 
         second = stage.store.claim(worker="second")
 
@@ -132,7 +132,7 @@ def test_a_claim_passes_over_due_overdue_and_expired_rows_that_another_claim_hol
     stage.store.advance(LEASE)
 
     with stage.held_open() as connection:
-        first = commands.claim(connection, [QUEUE], limit=2, lease=LEASE, worker="first", now=stage.store.now)
+        first = commands.claim(connection, [QUEUE], limit=2, lease=LEASE, worker="first", now=stage.store.now).commands
         assert stage.store.rescue() == [QUEUE] * (kind == "expired")
         second = stage.store.claim(worker="second")
 
@@ -199,7 +199,9 @@ def test_a_settle_that_waited_for_a_claim_that_took_its_row_over_is_refused(stag
     attempt = stage.store.start(retries=1)
 
     with stage.held_open() as connection:
-        (successor,) = commands.claim(connection, [QUEUE], limit=1, lease=LEASE, worker="fresh", now=START + LEASE)
+        (successor,) = commands.claim(
+            connection, [QUEUE], limit=1, lease=LEASE, worker="fresh", now=START + LEASE
+        ).commands
         running = stage.runs_into_it(lambda: stage.store.settle(attempt, outcome))
 
     assert running.result() is False

@@ -269,8 +269,7 @@ def test_a_unique_key_that_a_live_command_holds_keeps_it_from_being_revived(stor
 
     assert store.rows() == before
     with store.database.autocommit() as connection:
-        assert commands.unique_key_holder(connection, "u") == holder
-        assert commands.unique_key_holder(connection, "none") is None
+        assert commands.unique_key_holders(connection, ["u", "none"]) == {"u": holder}
 
 
 def test_a_refused_revival_leaves_everything_even_without_a_transaction(store: VirtualStore):
@@ -393,7 +392,9 @@ def test_a_second_revival_that_comes_late_does_not_take_the_lease_number_back(st
 
     with stage.held_open() as connection:
         assert finished.revive(connection, ended.id, RETRIED, now=stage.store.now)
-        (again,) = commands.claim(connection, ["parcels"], limit=1, lease=LEASE, worker="w", now=stage.store.now)
+        (again,) = commands.claim(
+            connection, ["parcels"], limit=1, lease=LEASE, worker="w", now=stage.store.now
+        ).commands
         settlement = Settlement(again, State.DEAD_LETTER, "failed", error=error_info())
         assert commands.settle(connection, [settlement], now=stage.store.now).held
         running = stage.runs_into_it(lambda: revive(stage.store, ended.id))

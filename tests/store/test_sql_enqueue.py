@@ -18,6 +18,7 @@ from psycopg.types.json import Json
 from durex_core import Durex, Spec
 from durex_core.backoff import Constant
 from durex_core.errors import CommandNotFound, InvalidSpec
+from durex_core.ids import is_ingested
 from durex_core.model import Command, State
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -125,6 +126,14 @@ def test_an_id_made_by_sql_is_a_uuid_of_version_7_with_the_time(app: Durex, sql:
     created_ms = int(app.get(command_id).created_at.timestamp() * 1000)
     assert (command_id.version, command_id.variant) == (7, "specified in RFC 4122")
     assert abs((command_id.int >> 80) - created_ms) < 5_000
+
+
+def test_no_id_made_by_sql_is_that_of_an_accepted_command(sql: psycopg.Connection[Any]):
+    made = [command_id for (command_id,) in sql.execute("SELECT durex.new_id() FROM generate_series(1, 200)")]
+
+    assert not any(is_ingested(command_id) for command_id in made)
+    assert {(command_id.version, command_id.variant) for command_id in made} == {(7, "specified in RFC 4122")}
+    assert len(set(made)) == 200
 
 
 def test_a_unique_key_binds_sql_and_python_alike(app: Durex, sql: psycopg.Connection[Any]):

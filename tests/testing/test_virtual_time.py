@@ -196,4 +196,4 @@ def test_a_handler_during_which_its_lease_runs_out_is_a_crash_as_well(app, harne
 def claim(app):
     """Take what is ready, as a worker does that then vanishes."""
     with app.database.autocommit() as connection:
-        return commands.claim(connection, app.registry.queues, limit=10, lease=LEASE, worker="lost")
+        return commands.claim(connection, app.registry.queues, limit=10, lease=LEASE, worker="lost").commands

@@ -15,6 +15,7 @@ from durex_core.rules.endings import MAX_HOOK_TRIES, ending_of, hook_failed, rec
 from durex_core.rules.lifecycle import TRANSITIONS, decide
 from durex_core.rules.outcomes import Crashed, Expired, Failed, GivenUp, Outcome
 from durex_core.rules.saga import unwind
+from durex_core.rules.wakes import Due
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -40,7 +41,7 @@ def test_a_hook_that_failed_is_tried_again_or_given_up(
         assert (settlement.state, settlement.ending, settlement.hook_error) == (State.SCHEDULED, due.hook, BROKEN)
         assert SECOND <= settlement.delay <= 60 * SECOND
         assert (settlement.error, settlement.children, settlement.gives_back) == (due.error, (), False)
-        assert settlement.wakes == {command.queue: settlement.delay}
+        assert settlement.wakes == {command.queue: Due(settlement.delay)}
 
 
 @given(command=claimed_commands(), outcome=outcomes, chance=randomness, crashes=st.sets(st.integers(1, 12)))
@@ -121,7 +122,7 @@ def test_what_a_hook_asked_for_comes_after_what_undoes_the_steps(command: Comman
 
     assert settlement.children == (*unwind(command), *follow_ups)
     assert settlement.recovery == Recovery(enqueued=2)
-    assert settlement.wakes == due.wakes | {"follow-ups": timedelta(0)}
+    assert settlement.wakes == due.wakes | {"follow-ups": Due()}
     assert (settlement.state, settlement.error) == (due.state, due.error)
 
 

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from durex_core.clock import utc_now
-from durex_core.ids import _Rising, new_id, uuid7
+from durex_core.ids import _Rising, is_ingested, made_at_milliseconds, new_id, new_ingested_id, uuid7
 
 milliseconds = st.integers(0, 2**48 - 1)
 bits = st.integers(0, 2**74 - 1)
+unmarked = st.integers(0, 2**73 - 1)
 
 
 @given(unix_milliseconds=milliseconds, randomness=bits)
@@ -67,9 +68,26 @@ def test_new_ids_rise_one_after_the_other():
     assert made == sorted(made)
 
 
-@given(times=st.lists(milliseconds, min_size=2), randomness=bits)
-def test_ids_rise_whatever_the_clock_does(times: list[int], randomness: int):
+@given(times=st.lists(st.tuples(milliseconds, st.booleans()), min_size=2), randomness=unmarked)
+def test_ids_rise_whatever_the_clock_does_and_whoever_asks(times: list[tuple[int, bool]], randomness: int):
     rising = _Rising()
-    made = [rising.next(time, randomness) for time in times]
+    made = [rising.next(time, randomness, is_ingested=is_marked) for time, is_marked in times]
 
     assert all(earlier < later for earlier, later in pairwise(made) if earlier.int >> 80 < 2**48 - 1)
+    assert [is_ingested(each) for each in made] == [is_marked for _, is_marked in times]
+
+
+def test_the_id_of_what_is_accepted_early_is_marked_and_no_other_is():
+    made = [make() for _ in range(500) for make in (new_id, new_ingested_id)]
+
+    assert [is_ingested(each) for each in made] == [False, True] * 500
+    assert made == sorted(made)
+
+
+def test_ids_of_other_versions_carry_no_mark():
+    assert not is_ingested(UUID("9f1c6f0e-8a34-4c1b-9b3b-0c5a3f2d1e01"))
+
+
+@given(unix_milliseconds=milliseconds, randomness=bits)
+def test_an_id_tells_when_it_was_made(unix_milliseconds: int, randomness: int):
+    assert made_at_milliseconds(uuid7(unix_milliseconds, randomness)) == unix_milliseconds

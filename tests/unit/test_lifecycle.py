@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from strategies import claimed_commands, ending_commands, outcomes, randomness, repeats
 
 from durex_core.backoff import Backoff, Constant, Jittered, NoBackoff
-from durex_core.model import DEFAULT_PERIOD, Command, Ending, ErrorInfo, State
+from durex_core.model import DEFAULT_PERIOD, Command, Ending, ErrorInfo, Extras, State
 from durex_core.rules.endings import ending_of
 from durex_core.rules.lifecycle import MAX_HANDLER_MISSES, TRANSITIONS, decide, first_state, starting_state
-from durex_core.rules.outcomes import Crashed, Failed, HandlerMissing, Outcome, Released, Repeated, Returned, soonest
+from durex_core.rules.outcomes import Crashed, Failed, HandlerMissing, Outcome, Released, Repeated, Returned
 from durex_core.rules.saga import unwind
+from durex_core.rules.wakes import Due
 
 SECOND = timedelta(seconds=1)
 DRAWING = Path(__file__).parents[2] / "docs" / "lifecycle.md"
@@ -112,10 +113,17 @@ def test_only_a_command_that_opted_out_fails_outside_of_the_dead_letter_queue(
 def test_wakes_name_every_queue_that_has_work_and_no_other(command: Command, outcome: Outcome, chance: float):
     settlement = decide(command, outcome, chance)
 
-    work = [(child.queue, child.delay) for child in settlement.children if first_state(child) is not State.WAITING]
+    work = [
+        (child.queue, child.delay)
+        for child in settlement.children
+        if first_state(child) is not State.WAITING or child.may_expire
+    ]
     if not settlement.state.is_terminal:
-        work.append((command.queue, settlement.delay))
-    assert settlement.wakes == {queue: min(delay for named, delay in work if named == queue) for queue, _ in work}
+        has_time = command.deadline_at and command.started_at and not (settlement.opens_run or settlement.ending)
+        left = command.deadline_at - command.started_at if has_time else settlement.delay
+        work.append((command.queue, max(min(settlement.delay, left), timedelta(0))))
+    soonest = {queue: min(delay for named, delay in work if named == queue) for queue, _ in work}
+    assert settlement.wakes == {queue: Due(delay, work.count((queue, delay))) for queue, delay in soonest.items()}
 
 
 @given(command=claimed_commands() | ending_commands(), outcome=outcomes, chance=randomness)
@@ -272,9 +280,18 @@ def test_a_delay_decides_where_a_command_starts():
 def test_a_settlement_wakes_its_own_queue_if_the_command_goes_on():
     retry = decide(claimed_command(queue="q", retries=1, backoff=Constant(SECOND)), Failed(error_info()), 0.5)
 
-    assert retry.wakes == {"q": SECOND}
+    assert retry.wakes == {"q": Due(SECOND)}
     assert decide(claimed_command(queue="q"), Returned(), 0.5).wakes == {}
-    assert decide(claimed_command(queue="q"), Released("stopping"), 0.5).wakes == {"q": timedelta(0)}
+    assert decide(claimed_command(queue="q"), Released("stopping"), 0.5).wakes == {"q": Due()}
+
+
+def test_a_retry_that_outlasts_the_deadline_has_a_wake_at_the_deadline():
+    times = {"started_at": START, "deadline_at": START + 5 * SECOND}
+    late = claimed_command(queue="q", retries=1, backoff=Constant(9 * SECOND), **times)
+    soon = claimed_command(queue="q", retries=1, backoff=Constant(SECOND), **times)
+
+    assert decide(late, Failed(error_info()), 0.5).wakes == {"q": Due(5 * SECOND)}
+    assert decide(soon, Failed(error_info()), 0.5).wakes == {"q": Due(SECOND)}
 
 
 def test_a_settlement_wakes_the_queues_of_the_children_at_their_soonest():
@@ -282,14 +299,17 @@ def test_a_settlement_wakes_the_queues_of_the_children_at_their_soonest():
         new_command(queue="a", delay=2 * SECOND),
         new_command(queue="a", delay=SECOND),
         new_command(queue="b"),
+        new_command(queue="b"),
     )
 
-    assert decide(claimed_command(), Returned(None, children), 0.5).wakes == {"a": SECOND, "b": timedelta(0)}
+    assert decide(claimed_command(), Returned(None, children), 0.5).wakes == {"a": Due(SECOND), "b": Due(count=2)}
 
 
-def test_the_soonest_of_each_queue_counts():
-    assert soonest([]) == {}
-    assert soonest([("a", SECOND), ("b", 2 * SECOND), ("a", timedelta(0))]) == {"a": timedelta(0), "b": 2 * SECOND}
+def test_a_child_that_waits_has_a_wake_only_if_its_time_may_be_over_before_that_of_the_others():
+    waiting = new_command(queue="a", awaits=1)
+    expiring = new_command(queue="b", awaits=1, extras=Extras(start_within=SECOND))
+
+    assert decide(claimed_command(), Returned(None, (waiting, expiring)), 0.5).wakes == {"b": Due()}
 
 
 def test_what_has_ended_goes_on_only_if_somebody_revives_it_and_what_succeeded_never():

@@ -10,6 +10,7 @@ from durex_core.model import Compensation, Extras, State
 from durex_core.rules.lifecycle import decide, first_state
 from durex_core.rules.outcomes import Expired, Failed
 from durex_core.rules.saga import inherited, registered, unwind
+from durex_core.rules.wakes import Due
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -101,7 +102,7 @@ def test_a_failure_for_good_and_an_expiry_undo_everything():
     for outcome in (Failed(error_info()), Expired()):
         settlement = decide(command, outcome, 0.5)
         assert settlement.children == unwind(command)
-        assert settlement.wakes == {"undo": timedelta(0)}
+        assert settlement.wakes == {"undo": Due()}
 
 
 def test_a_new_step_is_registered_at_the_end():

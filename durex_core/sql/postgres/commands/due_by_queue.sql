@@ -1,4 +1,4 @@
--- The queues that have ready work, or will within the horizon, and in how many seconds.
+-- The queues that have ready work, or will have some, and in how many seconds.
 SELECT lane.queue, greatest(extract(epoch FROM min(next.moment) - :now), 0)::double precision AS due_seconds
 FROM jsonb_array_elements_text(:queues) AS lane (queue) CROSS JOIN LATERAL (
     (
@@ -26,4 +26,4 @@ FROM jsonb_array_elements_text(:queues) AS lane (queue) CROSS JOIN LATERAL (
     )
 ) AS next
 GROUP BY lane.queue
-HAVING min(next.moment) <= :now + make_interval(secs => :horizon_seconds)
+HAVING min(next.moment) IS NOT NULL

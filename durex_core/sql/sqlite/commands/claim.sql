@@ -1,6 +1,7 @@
 -- Takes the most urgent ready commands of these queues under a new lease: expired leases, due ones, pending ones; and
 -- what expires. A taken-over lease leaves its crash in the history; a command whose budget is spent, or whose time is
--- over, keeps its attempt number and is handed over for its ending.
+-- over, keeps its attempt number and is handed over for its ending. The last row says what the claim left: whether more
+-- is ready, and in how many seconds another command becomes ready by itself.
 WITH candidate AS (
     SELECT * FROM (
         SELECT id, priority, ready_at
@@ -69,4 +70,38 @@ SET state = 'started',
     END
 -- What is overdue may be due or pending too: no scan passes over it, since there may be many before the others.
 WHERE id IN (SELECT id FROM candidate GROUP BY id ORDER BY priority DESC, ready_at, id LIMIT :limit)
-RETURNING *
+RETURNING *;
+
+SELECT
+    EXISTS (
+        SELECT 1
+        FROM json_each(:queues) AS lane
+        WHERE EXISTS (SELECT 1 FROM commands WHERE queue = lane.value AND state = 'pending')
+           OR EXISTS (
+                SELECT 1 FROM commands
+                WHERE queue = lane.value AND state IN ('scheduled', 'repeating') AND ready_at <= :now
+           )
+           OR EXISTS (
+                SELECT 1 FROM commands
+                WHERE queue = lane.value AND state <> 'started' AND expires_at IS NOT NULL AND expires_at <= :now
+           )
+    ) OR EXISTS (
+        SELECT 1 FROM commands
+        WHERE state = 'started' AND lease_expires_at <= :now AND queue IN (SELECT value FROM json_each(:queues))
+    ) AS is_more,
+    (min(moment) - :now) / 1000000.0 AS due_seconds
+FROM (
+    SELECT (
+        SELECT min(ready_at)
+        FROM commands
+        WHERE queue = lane.value AND state IN ('scheduled', 'repeating') AND ready_at > :now
+    ) AS moment
+    FROM json_each(:queues) AS lane
+    UNION ALL
+    SELECT (
+        SELECT min(expires_at)
+        FROM commands
+        WHERE queue = lane.value AND state <> 'started' AND expires_at IS NOT NULL AND expires_at > :now
+    )
+    FROM json_each(:queues) AS lane
+)

@@ -1,4 +1,4 @@
--- The queues that have ready work, or will within the horizon, and in how many seconds.
+-- The queues that have ready work, or will have some, and in how many seconds.
 SELECT queue, max(min(moment) - :now, 0) / 1000000.0 AS due_seconds
 FROM (
     SELECT lane.value AS queue, :now AS moment
@@ -18,4 +18,4 @@ FROM (
     FROM json_each(:queues) AS lane
 )
 GROUP BY queue
-HAVING min(moment) <= :now + CAST(round(:horizon_seconds * 1000000) AS INTEGER)
+HAVING min(moment) IS NOT NULL

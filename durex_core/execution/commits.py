@@ -1,0 +1,87 @@
+"""What a group of writes does in the database, and who is to hear of it before it is done."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from durex_core.model import Command, Compensation
+from durex_core.rules.outcomes import Settlement
+from durex_core.rules.wakes import Due, due_by_queue
+from durex_core.store import commands
+from durex_core.store.commands import Fence
+from durex_core.store.database import Connection, Database
+
+_NOW = timedelta(0)
+
+Ahead = Callable[[Mapping[str, Due]], object]
+"""Sees to it, before a commit, that queues are looked at when their work is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """All that an attempt has told of itself so far."""
+
+    progress: Any = None
+    compensations: tuple[Compensation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What came of a write: whether its lease still held, and the queues in which other commands became ready."""
+
+    held: bool
+    woken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A settlement, a note, or (without either) the extension of a lease."""
+
+    command: Command
+    settlement: Settlement | None = None
+    note: Note | None = None
+    written: Future[Written] = field(default_factory=Future)
+
+
+class Commits:
+    """Commits groups of writes."""
+
+    def __init__(self, database: Database, *, lease: timedelta, ahead: Ahead | None = None) -> None:
+        """Write to a database; extended leases last for `lease`, and `ahead` hears of what will be ready."""
+        self._database = database
+        self._lease = lease
+        self._ahead = ahead
+
+    def commit(self, group: Sequence[Write]) -> commands.Settled:
+        """Write all of a group or none; say whose lease held."""
+        settlements = [write.settlement for write in group if write.settlement]
+        self._tell_ahead(work for settlement in settlements for work in settlement.work)
+        if len(settlements) == len(group) and commands.is_one_statement(settlements):
+            with self._database.autocommit() as connection:
+                return commands.settle(connection, settlements)
+        with self._database.transaction() as connection:
+            told = self._tell(connection, group)
+            settled = commands.settle(connection, settlements)
+            # Whom the last of many parts makes ready is known here and not before.
+            self._tell_ahead((queue, _NOW) for queue in settled.woken)
+            return commands.Settled(told | settled.held, settled.woken)
+
+    def _tell_ahead(self, work: Iterable[tuple[str, timedelta]]) -> None:
+        due = due_by_queue(work)
+        if due and self._ahead is not None:
+            self._ahead(due)
+
+    def _tell(self, connection: Connection, group: Sequence[Write]) -> set[Fence]:
+        """Write what attempts say before they end."""
+        # Of several notes of one attempt the last says it all.
+        notes = {commands.fence(write.command): (write.command, write.note) for write in group if write.note}
+        extended = [write.command for write in group if write.settlement is None and write.note is None]
+        held: set[Fence] = set()
+        if notes:
+            told = [(command, note.progress, note.compensations) for command, note in notes.values()]
+            held |= commands.note(connection, told)
+        if extended:
+            held |= commands.heartbeat(connection, extended, lease=self._lease)
+        return held

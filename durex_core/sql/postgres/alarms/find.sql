@@ -1,0 +1,2 @@
+-- Whether the alarm of a bucket is booked.
+SELECT bucket_at FROM durex.alarms WHERE bucket_at = :bucket

@@ -1,0 +1,1 @@
+"""What was accepted while the database was away."""
