@@ -10,12 +10,13 @@ from infra.manifest import Manifest
 from infra.plan import VISIBILITY_FACTOR, QueuePlan, plan_queues
 from infra.refusal import SynthRefused
 from infra.settings import Settings
+from infra.sleep import IDLE_SESSION_SECONDS, TICK_SECONDS, awake_seconds, sweep_seconds
 
 LAMBDA_SECONDS = 900
 ENVIRONMENT_BYTES = 4096
-_OTHER_VARIABLES_BYTES = 900  # what a function's environment holds beside the wake URLs, generously
+OTHER_VARIABLES_BYTES = 900  # what a function's environment holds beside the wake URLs and the alarms, generously
+ALARMS_BYTES = 350
 _QUEUE_NAME_LENGTH = 80
-_MOST_UNWINDOWED = 10
 
 
 def refuse(settings: Settings, manifest: Manifest) -> None:
@@ -39,7 +40,8 @@ def reasons(settings: Settings, manifest: Manifest) -> Iterator[str]:
         yield from visibility(plan)
         yield from lease(settings, plan)
         yield from concurrency(plan)
-        yield from batching(plan)
+    yield from sleep(settings)
+    yield from rest(settings, manifest)
     yield from connection_budget(settings, plans)
     yield from wake_urls(settings, plans)
 
@@ -120,13 +122,35 @@ def concurrency(plan: QueuePlan) -> Iterator[str]:
         )
 
 
-def batching(plan: QueuePlan) -> Iterator[str]:
-    """AWS takes a batch above ten with a batching window alone."""
-    if plan.batch_size > _MOST_UNWINDOWED and not plan.batching_window_seconds:
+def sleep(settings: Settings) -> Iterator[str]:
+    """A database that is said to sleep must be able to: at no capacity, and for longer than between two sweeps."""
+    if not settings.sleeping:
+        return
+    if settings.min_capacity > 0:
         yield (
-            f"batch of queue {plan.name!r}: {plan.batch_size} > {_MOST_UNWINDOWED}, the most without a batching window;"
-            " set batching_window_seconds to 1 or more, or lower batch_size"
+            f"sleeping: min_capacity {settings.min_capacity:g} keeps the database awake; set min_capacity=0,"
+            " or sleeping=false, which then costs nothing more"
         )
+    awake, until_next = awake_seconds(settings), sweep_seconds(settings)
+    if awake >= until_next:
+        yield (
+            f"sleeping: each sweep keeps the database awake for {TICK_SECONDS} s tick + {IDLE_SESSION_SECONDS} s idle"
+            f" connection + {settings.auto_pause_seconds:,} s auto_pause_seconds = {awake:,} s >= {until_next:,} s,"
+            " when the next one comes; lower auto_pause_seconds, or raise sweep_hours"
+        )
+
+
+def rest(settings: Settings, manifest: Manifest) -> Iterator[str]:
+    """A command that is always there must leave the database time to pause between its runs."""
+    until_pause = IDLE_SESSION_SECONDS + settings.auto_pause_seconds
+    for command in manifest.commands if settings.sleeping else ():
+        if command.permanent and command.period_seconds is not None and command.period_seconds <= until_pause:
+            yield (
+                f"sleeping: the permanent command {command.name!r} runs every {command.period_seconds:g} s, and the"
+                f" database pauses {IDLE_SESSION_SECONDS} s idle connection + {settings.auto_pause_seconds} s"
+                f" auto_pause_seconds = {until_pause} s after each run; raise its period above {until_pause} s,"
+                " or set sleeping=false"
+            )
 
 
 def connection_budget(settings: Settings, plans: tuple[QueuePlan, ...]) -> Iterator[str]:
@@ -148,7 +172,7 @@ def connection_budget(settings: Settings, plans: tuple[QueuePlan, ...]) -> Itera
 def wake_urls(settings: Settings, plans: tuple[QueuePlan, ...]) -> Iterator[str]:
     """Every function knows every wake queue, and Lambda's environment is small."""
     size = sum(len(plan.name) + len('"":"",') + _url_length(settings, plan) for plan in plans)
-    most = ENVIRONMENT_BYTES - _OTHER_VARIABLES_BYTES
+    most = ENVIRONMENT_BYTES - OTHER_VARIABLES_BYTES - (ALARMS_BYTES if settings.sleeping else 0)
     if size > most:
         yield (
             f"wake queues: the URLs of {len(plans)} queues take {size:,} bytes of a function's environment,"

@@ -1,4 +1,4 @@
-"""The functions: one worker for each queue, the two halves of the API, the tick and the migration, all from one asset.
+"""The functions: a worker for each queue, the two halves of the API, drain, tick and migration, all from one asset.
 
 Each has a role of its own and a log group of its own. Nothing runs before the migration of its version is through.
 """
@@ -12,20 +12,25 @@ from aws_cdk import Aws, CfnResource, Duration, Stack, triggers
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.acknowledgements import acknowledge_network_interfaces
+from infra.alarms import Alarms
 from infra.bundling import migrations_hash
-from infra.connections import API_TIMEOUT_SECONDS
+from infra.connections import API_TIMEOUT_SECONDS, DRAIN_CONCURRENCY
 from infra.database import OWNER, ROLES, Database
 from infra.logs import log_group
 from infra.network import Network
-from infra.queues import Bell, Queues
+from infra.plan import WAKES_PER_INVOCATION
+from infra.queues import DRAIN_TIMEOUT_SECONDS, Bell, Ingest, Queues
 from infra.settings import Settings
+from infra.sleep import TICK_SECONDS
 
-TICK_TIMEOUT = Duration.seconds(50)  # below the tick's minute: two never overlap
 MIGRATE_TIMEOUT = Duration.minutes(10)  # a paused database takes half a minute to resume, an index may take more
 _API_TIMEOUT = Duration.seconds(API_TIMEOUT_SECONDS)
+# A client waits for it: who enqueues does not wait for a database that sleeps, but leaves it to the drain.
+_IMPATIENCE = {"DUREX_DATABASE_CONNECT_TIMEOUT_SECONDS": "3", "DUREX_DATABASE_ANSWER_TIMEOUT_SECONDS": "2"}
 _TRIGGER_PROVIDER = "AWSCDK.TriggerCustomResourceProviderCustomResourceProvider"
 _ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
 
@@ -33,6 +38,7 @@ _ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Archit
 class _Options(TypedDict, total=False):
     """What only some functions have."""
 
+    function_name: str
     reserved_concurrent_executions: int | None
     retry_attempts: int
     max_event_age: Duration
@@ -60,6 +66,8 @@ class Compute(Construct):
         network: Network,
         database: Database,
         queues: Queues,
+        ingest: Ingest,
+        alarms: Alarms | None,
     ) -> None:
         """Make the functions, and run the migration before all others."""
         super().__init__(scope, id_)
@@ -68,18 +76,26 @@ class Compute(Construct):
         self._network = network
         self._database = database
         self._wake_urls = queues.wake_urls
+        self._ingest = ingest
+        self._alarms = alarms.environment if alarms else {}
         self._interfaces = self._network_interfaces()
         self.migrate = self._migrate()
-        self.enqueue = self._answering("enqueue", settings.enqueue_concurrency)
+        self.enqueue = self._enqueue()
         self.api = self._answering("api", settings.api_concurrency)
         self.tick = self._tick()
+        self.drain = self._drain()
         self.workers: Mapping[str, lambda_.Function] = {n: self._worker(bell) for n, bell in queues.bells.items()}
         self._run_migration_first()
 
     @property
     def allowed_to_wake(self) -> list[lambda_.Function]:
-        """The functions that send wakes: all but the migration."""
-        return [self.enqueue, self.api, self.tick, *self.workers.values()]
+        """The functions that send wakes and make alarms: all but the migration."""
+        return [self.enqueue, self.api, self.tick, self.drain, *self.workers.values()]
+
+    @property
+    def version(self) -> str:
+        """A number that no two versions of the functions have in common."""
+        return self.migrate.current_version.version
 
     def _migrate(self) -> lambda_.Function:
         return self._function(
@@ -95,28 +111,54 @@ class Compute(Construct):
             },
         )
 
-    def _answering(self, entry: str, reserved: int | None) -> lambda_.Function:
+    def _enqueue(self) -> lambda_.Function:
+        enqueue = self._answering(
+            "enqueue",
+            self._settings.enqueue_concurrency,
+            DUREX_INGEST_URL=self._ingest.queue.queue_url,
+            **_IMPATIENCE,
+        )
+        self._ingest.queue.grant(enqueue, "sqs:SendMessage")
+        return enqueue
+
+    def _answering(self, entry: str, reserved: int | None, **environment: str) -> lambda_.Function:
         return self._function(
             entry.capitalize(),
             entry=entry,
             database_role=ROLES[entry],
             timeout=_API_TIMEOUT,
-            environment={},
+            environment=environment,
             reserved_concurrent_executions=reserved,
         )
 
     def _tick(self) -> lambda_.Function:
-        """A tick that failed is not repeated: the next one is at most a minute away."""
+        """Make the tick. One that failed is tried twice more, for an alarm is not repeated; a minute's tick is."""
+        sleeping = self._settings.sleeping
         return self._function(
             "Tick",
             entry="tick",
             database_role=ROLES["tick"],
-            timeout=TICK_TIMEOUT,
+            timeout=Duration.seconds(TICK_SECONDS),
             environment={},
-            retry_attempts=0,
-            max_event_age=Duration.minutes(1),
+            function_name=self._settings.tick_name,
+            reserved_concurrent_executions=self._settings.tick_concurrency,
+            retry_attempts=2 if sleeping else 0,
+            max_event_age=Duration.minutes(15 if sleeping else 1),
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
+
+    def _drain(self) -> lambda_.Function:
+        """Make the drain, which stores what was enqueued while the database was away."""
+        drain = self._function(
+            "Drain",
+            entry="drain",
+            database_role=ROLES["drain"],
+            timeout=Duration.seconds(DRAIN_TIMEOUT_SECONDS),
+            environment={"DUREX_DEAD_LETTER_URL": self._ingest.dead_letters.queue_url},
+        )
+        self._ingest.dead_letters.grant(drain, "sqs:SendMessage")
+        drain.add_event_source(_mapping(self._ingest.queue, max_concurrency=DRAIN_CONCURRENCY))
+        return drain
 
     def _worker(self, bell: Bell) -> lambda_.Function:
         plan = bell.plan
@@ -129,6 +171,7 @@ class Compute(Construct):
             memory_megabytes=plan.memory_megabytes,
             environment={
                 "DUREX_QUEUE": plan.name,
+                "DUREX_CONCURRENCY": str(plan.batch_size),
                 # The budget that synth checked holds at run time, too.
                 "DUREX_DATABASE_MAX_CONNECTIONS": str(self._settings.connections_per_worker),
                 "DUREX_DEAD_LETTER_URL": bell.dead_letters.queue_url,
@@ -139,7 +182,8 @@ class Compute(Construct):
             recursive_loop=lambda_.RecursiveLoop.ALLOW,
         )
         bell.dead_letters.grant(worker, "sqs:SendMessage")
-        worker.add_event_source(_mapping(bell))
+        window = Duration.seconds(plan.batching_window_seconds) if plan.batching_window_seconds else None
+        worker.add_event_source(_mapping(bell.wake, max_concurrency=plan.max_concurrency, window=window))
         return worker
 
     def _function(
@@ -194,6 +238,7 @@ class Compute(Construct):
             "DUREX_DATABASE_AUTH": "password" if local else "iam",
             "DUREX_DATABASE_SSLMODE": "prefer" if local else "verify-full",
             "DUREX_WAKE_URLS": self._wake_urls,
+            **self._alarms,
             "DUREX_METRICS_NAMESPACE": self._settings.stack_name,  # stages of one account are not to add up
             "POWERTOOLS_SERVICE_NAME": "durex",
             "POWERTOOLS_METRICS_NAMESPACE": "durex",
@@ -245,13 +290,11 @@ class Compute(Construct):
         caller.add_property_override("LoggingConfig.LogGroup", logs.log_group_name)
 
 
-def _mapping(bell: Bell) -> sources.SqsEventSource:
-    plan = bell.plan
-    window = plan.batching_window_seconds
+def _mapping(queue: sqs.IQueue, *, max_concurrency: int, window: Duration | None = None) -> sources.SqsEventSource:
     return sources.SqsEventSource(
-        bell.wake,
-        batch_size=plan.batch_size,
-        max_batching_window=Duration.seconds(window) if window else None,
-        max_concurrency=plan.max_concurrency,
+        queue,
+        batch_size=WAKES_PER_INVOCATION,
+        max_batching_window=window,
+        max_concurrency=max_concurrency,
         report_batch_item_failures=True,
     )

@@ -15,6 +15,8 @@ SHARE_PERCENT = 70
 """What durex may use of max_connections; the rest is for people, AWS's own, and environments on their way out."""
 
 API_TIMEOUT_SECONDS = 29  # an HTTP API gives up after 30
+DRAIN_CONCURRENCY = 2  # the least of a mapping: there is no hurry
+_MOST_TICKS = 3  # at once, where nothing is reserved: a sweep, an alarm, and the repetition of one that failed
 
 # (ACU, max_connections) of Aurora PostgreSQL by its maximum capacity: AWS's table, see "Maximum connections for Aurora
 # Serverless v2" in the user guide; between two points the table is a straight line.
@@ -55,16 +57,22 @@ def allowed(limit: int) -> int:
 
 def shares(settings: Settings, plans: tuple[QueuePlan, ...]) -> tuple[Share, ...]:
     """Return every function's connections at most."""
-    return (*_workers(settings, plans), *_api(settings), Share("tick", 1, _FEW), Share("migrate", 1, _FEW))
+    return (
+        *_workers(settings, plans),
+        *_api(settings),
+        Share("tick", settings.tick_concurrency or _MOST_TICKS, "lower tick_concurrency"),
+        Share("drain", DRAIN_CONCURRENCY, _FEW),
+        Share("migrate", 1, _FEW),
+    )
 
 
 def capacity_for(connections: int, settings: Settings) -> str | None:
     """Say which capacity would take so many connections, if any would."""
+    awake = f" and min_capacity to 1{' with sleeping=false' if settings.sleeping else ''} (it then never pauses)"
     for minimum in (settings.min_capacity, 1.0):
         for maximum, _ in _TABLE:
             if maximum > settings.max_capacity and connections <= allowed(max_connections(minimum, maximum)):
-                note = "" if minimum == settings.min_capacity else " and min_capacity to 1 (it then never pauses)"
-                return f"raise max_capacity to {maximum:g}{note}"
+                return f"raise max_capacity to {maximum:g}{'' if minimum == settings.min_capacity else awake}"
     return None
 
 

@@ -5,12 +5,12 @@ numbers that nobody knows before measuring, Aurora's I/O and the log volume of a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from infra.monitoring import ALARMS, ALARMS_PER_QUEUE
-from infra.plan import QueuePlan
-from infra.schedules import TICK_MINUTES
+from infra.monitoring import alarms
+from infra.plan import WAKES_PER_INVOCATION, QueuePlan
 from infra.settings import Settings
+from infra.sleep import awake_seconds, sweep_seconds
 
 HOURS = 730  # a month, as AWS counts it
 MINUTES = HOURS * 60
@@ -39,6 +39,7 @@ class Prices:
 PRICES = Prices()
 
 _TICK_SECONDS = 0.1
+_SWEEP_SECONDS = 20  # nearly all of it spent waiting for the database to resume
 _IDLE_GB = 1
 _RECEIVES_PER_MINUTE = 15  # five pollers that wait 20 s each; a mapping with a maximum does not shrink to two
 _BATCH_SECONDS = 0.2
@@ -59,40 +60,38 @@ class Line:
 
 def report(settings: Settings, plans: tuple[QueuePlan, ...]) -> str:
     """Return both estimates as text."""
-    awake = awake_dollars(settings)
     idle, million = list(idle_month(settings, plans)), list(million_commands(settings, plans))
-    idle_total = sum(line.dollars for line in idle)
     return "\n".join(
         [
             f"\n{settings.stack_name}: estimated cost (us-east-1, list prices, no free tier)",
             *_table(f"idle, a month ({_counted(plans)})", idle),
             *_table("a million commands, each enqueued alone", million),
-            f"  note: the tick of each minute keeps the database awake, ${awake:,.2f} of the month;",
-            f"  asleep the deployment would cost ${idle_total - awake:,.2f}.\n\n",
+            *(f"  {line}" for line in _note(settings, plans)),
+            "\n",
         ]
     )
 
 
 def awake_dollars(settings: Settings) -> float:
     """Return what a database costs in a month that is awake and has nothing to do."""
-    return max(settings.min_capacity, 0.5) * PRICES.acu_hour * HOURS
+    return _capacity(settings) * PRICES.acu_hour * HOURS
 
 
 def idle_month(settings: Settings, plans: tuple[QueuePlan, ...]) -> Iterator[Line]:
     """Yield what a month costs in which nothing happens."""
-    ticks = MINUTES / TICK_MINUTES
-    tick = ticks * (PRICES.scheduler_million + PRICES.lambda_million) / MILLION
-    yield Line(f"database, kept awake by the tick ({max(settings.min_capacity, 0.5):g} ACU)", awake_dollars(settings))
+    yield _idle_database(settings)
     yield Line("database storage and the master's secret", _IDLE_GB * PRICES.storage_gb_month + PRICES.secret_month)
-    yield Line("tick", tick + ticks * _compute(settings, _TICK_SECONDS, settings.memory_megabytes))
-    yield Line("polling the wake queues", len(plans) * MINUTES * _RECEIVES_PER_MINUTE * PRICES.sqs_million / MILLION)
-    yield Line("alarms", (ALARMS + ALARMS_PER_QUEUE * len(plans)) * PRICES.alarm_month)
+    yield _idle_tick(settings)
+    mappings = len(plans) + 1
+    polls = mappings * MINUTES * _RECEIVES_PER_MINUTE
+    yield Line("polling the wake queues and the ingest queue", polls * PRICES.sqs_million / MILLION)
+    yield Line("CloudWatch alarms", alarms(settings, len(plans)) * PRICES.alarm_month)
     yield Line("dashboard", PRICES.dashboard_month)
 
 
 def million_commands(settings: Settings, plans: tuple[QueuePlan, ...]) -> Iterator[Line]:
     """Yield what a million commands cost that do next to nothing, spread over the queues alike."""
-    batch = sum(plan.batch_size for plan in plans) / len(plans)
+    batch = WAKES_PER_INVOCATION
     memory = sum(plan.memory_megabytes for plan in plans) / len(plans)
     batches = MILLION / batch
     requests = PRICES.http_api_million + PRICES.lambda_million
@@ -108,6 +107,47 @@ def million_commands(settings: Settings, plans: tuple[QueuePlan, ...]) -> Iterat
         + _GB_PER_MILLION * PRICES.storage_gb_month,
     )
     yield Line("logs", _LOG_GB_PER_MILLION * PRICES.log_gb)
+
+
+def _idle_database(settings: Settings) -> Line:
+    awake, until_next = awake_seconds(settings), sweep_seconds(settings)
+    if not settings.sleeping:
+        return Line(f"database, kept awake by the tick ({_capacity(settings):g} ACU)", awake_dollars(settings))
+    return Line(
+        f"database, awake for {awake / 60:.0f} minutes of every {_hours(settings)} ({_capacity(settings):g} ACU)",
+        awake_dollars(settings) * awake / until_next,
+    )
+
+
+def _idle_tick(settings: Settings) -> Line:
+    ticks, seconds = MINUTES, _TICK_SECONDS
+    if settings.sleeping:
+        ticks, seconds = HOURS // settings.sweep_hours, _SWEEP_SECONDS
+    each = (PRICES.scheduler_million + PRICES.lambda_million) / MILLION
+    each += _compute(settings, seconds, settings.memory_megabytes)
+    return Line(f"tick, {f'every {_hours(settings)}' if settings.sleeping else 'each minute'}", ticks * each)
+
+
+def _note(settings: Settings, plans: tuple[QueuePlan, ...]) -> Iterator[str]:
+    """Say what a database that sleeps costs when it cannot, or what one that does not would save."""
+    awake = f"${awake_dollars(settings):,.2f}"
+    if settings.sleeping:
+        yield "note: the database sleeps while nothing is due; work around the clock keeps it awake,"
+        yield f"which costs {awake} a month or more."
+        return
+    asleep = idle_month(replace(settings, sleeping=True, min_capacity=0), plans)
+    change = "sleeping=true" + (" and min_capacity=0" if settings.min_capacity else "")
+    yield f"note: sleeping=false: the tick of each minute keeps the database awake, {awake} of the month;"
+    yield f"with {change} the deployment would cost ${sum(line.dollars for line in asleep):,.2f} at rest."
+
+
+def _capacity(settings: Settings) -> float:
+    """Return the capacity in ACU of a database that is awake and has nothing to do."""
+    return max(settings.min_capacity, 0.5)
+
+
+def _hours(settings: Settings) -> str:
+    return "hour" if settings.sweep_hours == 1 else f"{settings.sweep_hours} hours"
 
 
 def _compute(settings: Settings, seconds: float, megabytes: float) -> float:

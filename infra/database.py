@@ -15,7 +15,7 @@ from infra.settings import Settings
 
 NAME = "durex"
 OWNER = "postgres"
-ROLES = {"worker": "durex_worker", "enqueue": "durex_enqueue", "api": "durex_api", "tick": "durex_tick"}
+ROLES = {duty: f"durex_{duty}" for duty in ("worker", "enqueue", "api", "tick", "drain")}
 """The database role of each kind of function; the migration creates them with the rights they need and no more."""
 
 _ENGINE = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9)

@@ -24,12 +24,14 @@ Seconds = Annotated[float, Field(gt=0)]
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)
 class ManifestCommand:
-    """A command: its queue, and what bounds an attempt."""
+    """A command: its queue, what bounds an attempt, and whether one is always there that runs again and again."""
 
     name: Name
     queue: Name
     retries: Annotated[int, Field(ge=0)]
     timeout_seconds: Seconds | None = None
+    permanent: bool = False
+    period_seconds: Seconds | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_CONFIG)

@@ -15,19 +15,23 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_rds as rds
 from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.connections import max_connections
-from infra.queues import Bell
+from infra.queues import Bell, Ingest
 from infra.settings import Settings
 
 CONNECTIONS_ALARM = 0.8
-ALARMS_PER_QUEUE = 3
-ALARMS = 4
-"""How many alarms there are beside each queue's, each of which costs something."""
+_ALARMS_PER_QUEUE = 3
+_ALARMS = 7
+_ALARMS_OF_A_SLEEPER = 2
 
 _MINUTE = Duration.minutes(1)
 _FIVE_MINUTES = Duration.minutes(5)
+_HOUR = Duration.hours(1)
+_DAY = 24  # in hours; CloudWatch looks no further back
+_WAITING_SECONDS = 600  # SQS leaves what it delivered more than three times out of its oldest, and that is soon after
 _WIDTH = 6
 
 
@@ -37,9 +41,16 @@ class Watched:
 
     bells: Mapping[str, Bell]
     workers: Mapping[str, lambda_.Function]
+    ingest: Ingest
+    drain: lambda_.Function
     tick: lambda_.Function
     http: apigateway.HttpApi
     cluster: rds.DatabaseCluster
+
+
+def alarms(settings: Settings, queues: int) -> int:
+    """Return how many alarms a stack has, each of which costs something."""
+    return _ALARMS + _ALARMS_PER_QUEUE * queues + (_ALARMS_OF_A_SLEEPER if settings.sleeping else 0)
 
 
 class Monitoring(Construct):
@@ -51,11 +62,15 @@ class Monitoring(Construct):
         self._action = _action(self, settings)
         self.dashboard = cloudwatch.Dashboard(self, "Dashboard", default_interval=Duration.hours(3))
         self.dashboard.add_widgets(*_overview(watched))
+        self.dashboard.add_widgets(*_ingest(watched))
         for name in watched.bells:
             self.dashboard.add_widgets(*_queue(name, watched))
             self.dashboard.add_widgets(*_commands(name, settings.stack_name))
         self._alarm_on_queues(watched)
+        self._alarm_on_ingest(watched)
         self._alarm_on_the_rest(settings, watched)
+        if settings.sleeping:
+            self._alarm_on_sleep(watched)
 
     def _alarm_on_queues(self, watched: Watched) -> None:
         for name, bell in watched.bells.items():
@@ -73,13 +88,52 @@ class Monitoring(Construct):
             )
             self._alarm(f"{queue}Recursion", _recursion(worker), _cut(f"the worker of queue {name}"))
 
+    def _alarm_on_ingest(self, watched: Watched) -> None:
+        letters, queue = watched.ingest.dead_letters, watched.ingest.queue
+        self._alarm(
+            "IngestDeadLetters",
+            letters.metric_approximate_number_of_messages_visible(period=_MINUTE, statistic="Maximum"),
+            "Commands that were accepted while the database was away could not be stored: look at them in the dead"
+            " letter queue of ingest, and enqueue them again.",
+        )
+        self._alarm(
+            "IngestAge",
+            queue.metric_approximate_age_of_oldest_message(period=_MINUTE, statistic="Maximum"),
+            f"Commands that were accepted while the database was away wait for more than {_WAITING_SECONDS // 60}"
+            " minutes: see whether the database answers, and read the drain's log.",
+            threshold=_WAITING_SECONDS,
+        )
+        self._alarm(
+            "DrainErrors",
+            watched.drain.metric_errors(period=_FIVE_MINUTES),
+            "The drain failed as a whole, which no database that is away does: read its log.",
+        )
+
+    def _alarm_on_sleep(self, watched: Watched) -> None:
+        """Set the alarms of a deployment that sleeps: what may keep it awake, and what may fail to wake it."""
+        self._alarm(
+            "TickDropped",
+            watched.tick.metric("AsyncEventsDropped", period=_FIVE_MINUTES, statistic="Sum"),
+            "A tick failed three times and was given up: what is due may wait for the next sweep. Once its log shows"
+            " what failed and that is mended, invoke the tick by hand.",
+        )
+        self._alarm(
+            "DatabaseNeverPauses",
+            watched.cluster.metric_serverless_database_capacity(period=_HOUR, statistic="Minimum"),
+            "The database has not paused for a day. Where there is work around the clock, set sleeping=false, which"
+            " takes this alarm away; otherwise something keeps a connection open: look at pg_stat_activity.",
+            threshold=0,
+            operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            periods=_DAY,
+        )
+
     def _alarm_on_the_rest(self, settings: Settings, watched: Watched) -> None:
         limit = max_connections(settings.min_capacity, settings.max_capacity)
         self._alarm("TickRecursion", _recursion(watched.tick), _cut("the tick"))
         self._alarm(
             "TickErrors",
             watched.tick.metric_errors(period=_FIVE_MINUTES),
-            "The tick failed: commands that are due later and those of crashed workers wait. Read its log.",
+            _failed_tick(settings),
         )
         self._alarm(
             "ApiErrors",
@@ -103,6 +157,7 @@ class Monitoring(Construct):
         *,
         threshold: int = 1,
         operator: cloudwatch.ComparisonOperator = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+        periods: int = 1,
     ) -> None:
         alarm = cloudwatch.Alarm(
             self,
@@ -111,7 +166,7 @@ class Monitoring(Construct):
             alarm_description=description,
             threshold=threshold,
             comparison_operator=operator,
-            evaluation_periods=1,
+            evaluation_periods=periods,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,  # an idle stack reports nothing
         )
         if self._action:
@@ -122,6 +177,11 @@ def _action(scope: Construct, settings: Settings) -> cloudwatch.IAlarmAction | N
     if settings.alarm_topic is None:
         return None
     return actions.SnsAction(sns.Topic.from_topic_arn(scope, "Topic", settings.alarm_topic))
+
+
+def _failed_tick(settings: Settings) -> str:
+    follows = "it is tried twice more, and then" if settings.sleeping else "until one succeeds,"
+    return f"The tick failed; {follows} commands that are due later and those of crashed workers wait. Read its log."
 
 
 def _recursion(function: lambda_.Function) -> cloudwatch.Metric:
@@ -145,10 +205,28 @@ def _overview(watched: Watched) -> Iterator[cloudwatch.IWidget]:
     yield _graph(
         "Dead letters",
         [
-            bell.dead_letters.metric_approximate_number_of_messages_visible(period=_MINUTE, label=name)
-            for name, bell in watched.bells.items()
+            queue.metric_approximate_number_of_messages_visible(period=_MINUTE, label=label)
+            for label, queue in _dead_letters(watched)
         ],
     )
+
+
+def _dead_letters(watched: Watched) -> Iterator[tuple[str, sqs.Queue]]:
+    for name, bell in watched.bells.items():
+        yield name, bell.dead_letters
+    yield "(ingest)", watched.ingest.dead_letters  # no queue of commands is called so
+
+
+def _ingest(watched: Watched) -> Iterator[cloudwatch.IWidget]:
+    """The second row: what was enqueued while the database was away, and the tick, which finds what nobody told of."""
+    queue, drain, tick = watched.ingest.queue, watched.drain, watched.tick
+    yield _graph(
+        "Ingest: commands waiting, age of the oldest",
+        [queue.metric_approximate_number_of_messages_visible(period=_MINUTE)],
+        right=[queue.metric_approximate_age_of_oldest_message(period=_MINUTE)],
+    )
+    for name, function in (("Drain", drain), ("Tick", tick)):
+        yield _graph(f"{name}: invocations, errors, throttles", *_runs(function))
 
 
 def _queue(name: str, watched: Watched) -> Iterator[cloudwatch.IWidget]:
@@ -159,12 +237,16 @@ def _queue(name: str, watched: Watched) -> Iterator[cloudwatch.IWidget]:
     wakes = bell.metric_approximate_number_of_messages_visible(period=_MINUTE)
     yield _graph(f"{name}: age of the oldest wake", [age])
     yield _graph(f"{name}: wakes waiting", [wakes])
-    yield _graph(
-        f"{name}: invocations, errors, throttles",
-        [worker.metric_invocations(period=_MINUTE)],
-        right=[worker.metric_errors(period=_MINUTE), worker.metric_throttles(period=_MINUTE)],
-    )
+    yield _graph(f"{name}: invocations, errors, throttles", *_runs(worker))
     yield _graph(f"{name}: duration", [worker.metric_duration(period=_MINUTE, statistic=s) for s in ("p50", "p99")])
+
+
+def _runs(function: lambda_.Function) -> tuple[list[cloudwatch.IMetric], list[cloudwatch.IMetric]]:
+    """Return how often a function runs, and how often it does so in vain or would but may not."""
+    return (
+        [function.metric_invocations(period=_MINUTE)],
+        [function.metric_errors(period=_MINUTE), function.metric_throttles(period=_MINUTE)],
+    )
 
 
 def _commands(queue: str, namespace: str) -> Iterator[cloudwatch.IWidget]:

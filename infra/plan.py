@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from infra.manifest import Manifest, ManifestQueue
 from infra.settings import QueueSettings, Settings
 
+WAKES_PER_INVOCATION = 10
+"""The most that a mapping hands over without a batching window; a wake tells of any number of commands."""
+
 VISIBILITY_FACTOR = 6  # AWS's own rule for a mapping: room for its retries when the function is throttled
 _SNAKE_CASE = re.compile(r"[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*")
 
@@ -27,6 +30,7 @@ class QueuePlan:
     lease_seconds: int
     visibility_seconds: int
     batch_size: int
+    """The handlers that one invocation runs side by side."""
     batching_window_seconds: int
     max_concurrency: int
     reserved_concurrency: int | None

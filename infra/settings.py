@@ -37,7 +37,7 @@ def _none(value: Any) -> Any:
 
 Concurrency = Annotated[int, Field(ge=1, le=1000)]
 MappingConcurrency = Annotated[int, Field(ge=2, le=1000)]  # AWS takes no mapping below 2; a limit of 1 is the store's
-BatchSize = Annotated[int, Field(ge=1, le=10_000)]
+BatchSize = Annotated[int, Field(ge=1, le=100)]  # a thread each
 Window = Annotated[int, Field(ge=0, le=300)]
 Megabytes = Annotated[int, Field(ge=128, le=10_240)]
 Folders = Annotated[tuple[str, ...], BeforeValidator(_list)]
@@ -80,6 +80,12 @@ class Settings:
     min_capacity: Annotated[float, Field(ge=0, le=256, multiple_of=0.5)] = 0
     max_capacity: Annotated[float, Field(ge=1, le=256, multiple_of=0.5)] = 8
     auto_pause_seconds: Annotated[int, Field(ge=300, le=86_400)] = 300
+    sleeping: bool = True
+    """Let the database pause while nothing is due: what is due later has an alarm, and the tick sweeps now and then.
+
+    Otherwise the tick comes each minute, which keeps the database awake."""
+    sweep_hours: Annotated[int, Field(ge=1, le=24)] = 6
+    """How often the tick of a sleeping deployment looks for what fell through."""
     backup_days: Annotated[int, Field(ge=1, le=35)] = 7
 
     # The queues
@@ -89,6 +95,7 @@ class Settings:
     lease_margin_seconds: Annotated[int, Field(ge=1, le=300)] = 10
     max_concurrency: MappingConcurrency = 10
     batch_size: BatchSize = 10
+    """The handlers that one invocation runs side by side."""
     batching_window_seconds: Window = 0
     memory_megabytes: Megabytes = 512
     connections_per_worker: Annotated[int, Field(ge=1, le=10)] = 1
@@ -102,6 +109,8 @@ class Settings:
     enqueue_concurrency: Annotated[Concurrency | None, BeforeValidator(_none)] = 40
     """Reserved for the function; `none` reserves nothing, and the connection budget then counts the throttle."""
     api_concurrency: Annotated[Concurrency | None, BeforeValidator(_none)] = 20
+    tick_concurrency: Annotated[Concurrency | None, BeforeValidator(_none)] = 2
+    """Reserved for the tick: an alarm and a sweep may come at once, and more of them gain nothing."""
 
     # Watching
     log_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 180, 365] = 30
@@ -131,6 +140,11 @@ class Settings:
     def stack_name(self) -> str:
         """The name of the CloudFormation stack."""
         return f"durex-{self.stage}"
+
+    @property
+    def tick_name(self) -> str:
+        """The name of the tick function, known before there is one: it makes alarms that call itself."""
+        return f"{self.stack_name}-tick"
 
     @property
     def machine(self) -> Literal["arm64", "x86_64"]:

@@ -7,6 +7,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra import checks
+from infra.alarms import Alarms
 from infra.api import Api
 from infra.compute import Compute, Package
 from infra.database import ROLES, Database
@@ -14,7 +15,7 @@ from infra.manifest import Manifest
 from infra.monitoring import Monitoring, Watched
 from infra.network import Network
 from infra.plan import plan_queues
-from infra.queues import Queues
+from infra.queues import Ingest, Queues
 from infra.schedules import Schedules
 from infra.settings import Settings
 
@@ -35,6 +36,8 @@ class DurexStack(Stack):
         self.network = Network(self, "Network", settings=settings)
         self.database = Database(self, "Database", settings=settings, network=self.network)
         self.queues = Queues(self, "Queues", plans=plan_queues(settings, manifest))
+        self.ingest = Ingest(self, "Ingest")
+        self.alarms = Alarms(self, "Alarms", settings=settings) if settings.sleeping else None
         self.compute = Compute(
             self,
             "Compute",
@@ -43,9 +46,11 @@ class DurexStack(Stack):
             network=self.network,
             database=self.database,
             queues=self.queues,
+            ingest=self.ingest,
+            alarms=self.alarms,
         )
         self.api = Api(self, "Api", settings=settings, enqueue=self.compute.enqueue, operations=self.compute.api)
-        self.schedules = Schedules(self, "Schedules", tick=self.compute.tick)
+        self.schedules = Schedules(self, "Schedules", settings=settings, compute=self.compute)
         self.monitoring = Monitoring(self, "Monitoring", settings=settings, watched=self._watched())
         self._grant()
         self._output()
@@ -55,21 +60,26 @@ class DurexStack(Stack):
         return Watched(
             bells=self.queues.bells,
             workers=self.compute.workers,
+            ingest=self.ingest,
+            drain=self.compute.drain,
             tick=self.compute.tick,
             http=self.api.http,
             cluster=self.database.cluster,
         )
 
     def _grant(self) -> None:
-        """Let each function sign in as its own database role, and ring the queues."""
+        """Let each function sign in as its own database role, ring the queues, and make alarms."""
         compute = self.compute
         self.database.grant_own(compute.migrate)
-        for role, function in (("enqueue", compute.enqueue), ("api", compute.api), ("tick", compute.tick)):
+        others = {"enqueue": compute.enqueue, "api": compute.api, "tick": compute.tick, "drain": compute.drain}
+        for role, function in others.items():
             self.database.grant_connect(function, ROLES[role])
         for worker in compute.workers.values():
             self.database.grant_connect(worker, ROLES["worker"])
         for function in compute.allowed_to_wake:
             self.queues.grant_wake(function)
+            if self.alarms:
+                self.alarms.grant_create(function)
 
     def _output(self) -> None:
         """Tell clients, tests and people where things are; others rely on these names."""

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ class Reply:
 
     status: int
     body: Any
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class ApiClient:
         try:
             connection.request(method, f"{address.path}?{address.query}", body, dict(prepared.headers.items()))
             response = connection.getresponse()
-            return Reply(response.status, json.loads(response.read()))
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Reply(response.status, json.loads(response.read()), headers)
         finally:
             connection.close()
 

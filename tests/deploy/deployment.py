@@ -1,10 +1,13 @@
 """A deployed stack, and ways to look into it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import psycopg
 from deploy import emulator as emulators
 from deploy.cdk import Cdk
@@ -53,10 +56,33 @@ class Deployment:
         assert reply.status == 201, reply
         return str(reply.body["id"])
 
+    def told(self, function: str) -> dict[str, str]:
+        """Return the environment of the function whose name holds this."""
+        configurations = self.aws("lambda").list_functions()["Functions"]
+        (found,) = [each for each in configurations if function in each["FunctionName"]]
+        told: dict[str, str] = found["Environment"]["Variables"]
+        return told
+
+    def processes(self, function: str) -> list[psutil.Process]:
+        """Return the processes of the emulator in which the function runs whose name holds this."""
+        children = psutil.Process(self.emulator.process.pid).children(recursive=True)
+        return [child for child in children if function in " ".join(child.cmdline())]
+
+    @contextmanager
+    def unheard(self, queue: str) -> Iterator[None]:
+        """Let nobody be called for the messages of the queue whose name holds this."""
+        mappings = self.aws("lambda").list_event_source_mappings()["EventSourceMappings"]
+        (found,) = [mapping for mapping in mappings if queue in mapping["EventSourceArn"]]
+        self.aws("lambda").update_event_source_mapping(UUID=found["UUID"], Enabled=False)
+        try:
+            yield
+        finally:
+            self.aws("lambda").update_event_source_mapping(UUID=found["UUID"], Enabled=True)
+
     def finished(self, command_id: str, seconds: float = PATIENCE_SECONDS) -> Any:
         """Wait until the API tells of a command's end, and return what it tells."""
         path = f"/v1/commands/{command_id}"
-        wait_until(lambda: self.api.get(path).body["finished_at"] is not None, seconds)
+        wait_until(lambda: self.api.get(path).body.get("finished_at"), seconds)
         return self.api.get(path).body
 
 

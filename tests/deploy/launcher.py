@@ -16,6 +16,7 @@ from importlib.metadata import version
 from typing import Any
 
 VERSION = "1.5.33"
+LOOK_SECONDS = 0.5
 
 Attributes = dict[str, Any]
 Handlers = dict[str, Callable[..., Any]]
@@ -29,9 +30,10 @@ def main() -> None:
         )
     try:
         from ministack.app import main as serve  # noqa: PLC0415  it reads the environment when it is imported
-        from ministack.services import ec2, rds  # noqa: PLC0415
+        from ministack.services import ec2, rds, scheduler  # noqa: PLC0415
         from ministack.services.cloudformation import provisioners  # noqa: PLC0415
 
+        hasten(scheduler)
         table = provisioners._RESOURCE_HANDLERS
         add_stubs(table)
         wrap(table, "AWS::EC2::VPC", lambda id_, found: with_addresses(ec2._vpcs.get(id_), found))
@@ -53,6 +55,12 @@ def follow(parent: int) -> None:
     while os.getppid() == parent:
         threading.Event().wait(1)
     os._exit(1)
+
+
+def hasten(scheduler: Any) -> None:
+    """Let schedules that are due fire within half a second, instead of ten."""
+    assert scheduler._SCHEDULE_TICK_INTERVAL > LOOK_SECONDS
+    scheduler._SCHEDULE_TICK_INTERVAL = LOOK_SECONDS
 
 
 def add_stubs(table: dict[str, Handlers]) -> None:

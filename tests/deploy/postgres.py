@@ -1,10 +1,13 @@
 """A real Postgres on a TCP port, which stands for Aurora; everybody on this machine may log in."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 DATABASE = "durex"
@@ -37,6 +40,21 @@ class Postgres:
         """Stop the server, if it runs; its own file in the data folder tells which process that is."""
         if (self.folder / "postmaster.pid").exists():
             self._control(self._server(), "-w", "-t", "30", "-m", "immediate", "stop")
+
+    @contextmanager
+    def asleep(self) -> Iterator[None]:
+        """Let it neither hold connections nor make new ones: who connects gets no answer, as from a paused Aurora."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+        server = psutil.Process(int((self.folder / "postmaster.pid").read_text().split()[0]))
+        server.suspend()
+        try:
+            yield
+        finally:
+            server.resume()
 
     def _server(self) -> Any:
         # The wheel looks at this when it is imported, and is not content with a folder that others can look into.

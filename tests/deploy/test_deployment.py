@@ -5,15 +5,18 @@ import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from deploy.cdk import STACK, CdkFailed
 from deploy.deployment import Deployment
 from staging import wait_until
 
+from durex_core.aws.alarm import AlarmSettings, SchedulerAlarms
+from durex_core.clock import monotonic_seconds
+from durex_core.rules.wakes import ECHO_AFTER, LEAD, bucket_of
 from durex_core.store.migrate import migrations
 
 pytestmark = [pytest.mark.slow, pytest.mark.deploy, pytest.mark.timeout(400)]
@@ -21,6 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.deploy, pytest.mark.timeout(400)]
 ROOT = Path(__file__).resolve().parents[2]
 NEWEST = migrations("postgres")[-1].version
 BURST = 500
+TICK = f"{STACK}-tick"
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +58,12 @@ def test_the_api_answers(deployment):
     assert (reply.status, reply.body) == (200, {"status": "healthy", "database": "postgres", "schema_version": NEWEST})
 
 
-def test_a_posted_command_runs_in_its_function_and_its_result_comes_back(deployment):
+def test_a_posted_command_runs_without_any_tick_and_its_result_comes_back(deployment):
     command_id = deployment.enqueue("greet", "Ada")
 
     found = deployment.finished(command_id)
 
+    assert deployment.processes(TICK) == []
     assert (found["state"], found["result"]) == ("completed", "hello Ada from the first version")
     assert deployment.run("SELECT result FROM durex.finished_commands WHERE id = %s", command_id) == [
         ("hello Ada from the first version",)
@@ -73,7 +78,7 @@ def test_a_refused_command_is_not_stored(deployment):
     assert deployment.api.post("/v1/commands", {"name": "unknown"}).status == 422
 
 
-def test_a_failing_command_is_retried_and_dead_lettered(deployment):
+def test_a_failing_command_is_retried_after_its_backoff_and_dead_lettered(deployment):
     found = deployment.finished(deployment.enqueue("fail"))
 
     assert (found["state"], found["attempt"]) == ("dead_letter", 2)
@@ -83,12 +88,15 @@ def test_a_failing_command_is_retried_and_dead_lettered(deployment):
         *("started", "failed"),
         *("started", "failed", "recovered"),
     ]
+    failed, again = (datetime.fromisoformat(found["history"][number]["at"]) for number in (2, 3))
+    assert timedelta(seconds=2) <= again - failed < ECHO_AFTER  # by the message that was held back, not by its echo
+    assert deployment.processes(TICK) == []
 
 
 def test_functions_log_in_as_roles_of_their_own(deployment):
     sessions = deployment.run("SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = 'durex'")
 
-    assert {name for (name,) in sessions} <= {"durex_api", "durex_enqueue", "durex_worker", "durex_tick"}
+    assert {name for (name,) in sessions} <= {f"durex_{duty}" for duty in ("api", "enqueue", "worker", "tick", "drain")}
     assert sessions
 
 
@@ -114,6 +122,106 @@ def test_commands_of_one_queue_wake_the_one_that_waits_for_them_in_another(deplo
     assert [child["result"] for child in then["children"]] == [0, 1, 2, 3, 4]
 
 
+def test_a_command_that_is_due_in_seconds_runs_then_without_an_alarm(deployment):
+    found = deployment.finished(deployment.enqueue("greet", "Ada", delay_seconds=3))
+
+    created, started = (datetime.fromisoformat(event["at"]) for event in found["history"][:2])
+    assert timedelta(seconds=3) <= started - created < ECHO_AFTER
+    assert alarms(deployment) == []
+    assert deployment.processes(TICK) == []
+
+
+def test_commands_that_are_due_much_later_leave_one_alarm_for_their_ten_minutes(deployment):
+    first = deployment.enqueue("greet", "Ada", delay_seconds=40 * 60)
+    ((due_at,),) = deployment.run("SELECT ready_at FROM durex.commands WHERE id = %s", first)
+    deployment.enqueue("count", 1, run_at=due_at.isoformat())
+
+    (name,) = alarms(deployment)
+
+    bucket, told = bucket_of(due_at), json.loads(deployment.told(TICK)["DUREX_ALARMS"])
+    alarm = deployment.aws("scheduler").get_schedule(GroupName=STACK, Name=name)
+    assert told["group"] == STACK
+    assert alarm["ScheduleExpression"] == f"at({bucket - LEAD:%Y-%m-%dT%H:%M:%S})"
+    assert alarm["ActionAfterCompletion"] == "DELETE"
+    assert (alarm["Target"]["Arn"], alarm["Target"]["RoleArn"]) == (told["target"], told["role"])
+    tick = deployment.aws("lambda").get_function_configuration(FunctionName=TICK)
+    assert told["target"] == tick["FunctionArn"]
+    assert deployment.run("SELECT bucket_at FROM durex.alarms") == [(bucket,)]
+
+
+def test_an_alarm_that_fires_runs_what_is_due_and_what_nobody_was_told_of(deployment, lost_wake):
+    command_id = deployment.enqueue("greet", "Ada", delay_seconds=50 * 60)
+    # Fifty minutes go by, and the alarm of that time is set as the functions set theirs.
+    deployment.run("UPDATE durex.commands SET ready_at = now() + interval '2 seconds' WHERE id = %s", command_id)
+    ((due_at,),) = deployment.run("SELECT ready_at FROM durex.commands WHERE id = %s", command_id)
+    before = alarms(deployment)
+    settings = AlarmSettings.read(deployment.told(TICK)["DUREX_ALARMS"])
+    scheduler = SchedulerAlarms(settings, scheduler=lambda: deployment.aws("scheduler"))
+
+    assert scheduler.create(due_at + LEAD)
+
+    found = deployment.finished(command_id)
+    assert found["result"] == "hello Ada from the first version"
+    assert datetime.fromisoformat(found["history"][1]["at"]) >= due_at
+    assert deployment.finished(lost_wake)["result"] == "found"
+    assert alarms(deployment) == before
+    assert deployment.processes(TICK)
+
+
+def test_a_command_that_was_enqueued_in_sql_runs_when_its_queue_is_woken(deployment):
+    ((command_id,),) = deployment.run("""SELECT id::text FROM durex.enqueue('greet', '"Grace"')""")
+
+    woken = deployment.api.post("/v1/queues/greet/wake", {})
+
+    assert woken.status == 202
+    assert deployment.finished(command_id)["result"] == "hello Grace from the first version"
+
+
+def alarms(deployment: Deployment) -> list[str]:
+    """Return the names of the alarms that are set."""
+    return schedules(deployment, STACK)
+
+
+def schedules(deployment: Deployment, group: str) -> list[str]:
+    """Return the names of the schedules of a group."""
+    found = deployment.aws("scheduler").list_schedules(GroupName=group)["Schedules"]
+    return [schedule["Name"] for schedule in found]
+
+
+def test_a_command_is_accepted_while_the_database_sleeps_and_runs_once_it_is_awake(deployment):
+    deployment.finished(deployment.enqueue("greet", "Ada"))  # what follows is not to wait for functions that start
+    with deployment.postgres.asleep():
+        began = monotonic_seconds()
+        accepted = deployment.api.post("/v1/commands", {"name": "greet", "payload": "Ada"})
+        took = monotonic_seconds() - began
+
+    assert (accepted.status, accepted.body["state"]) == (202, "accepted")
+    assert took < 10
+    found = deployment.finished(accepted.body["id"])
+    assert (found["state"], found["result"]) == ("completed", "hello Ada from the first version")
+
+
+def test_what_was_accepted_without_a_database_is_known_and_runs_once(deployment):
+    document = {"name": "greet", "payload": "Ada", "unique_key": "once", "idempotency_key": "once"}
+    with deployment.unheard("IngestQueue"):
+        deployment.postgres.stop()
+        try:
+            replies = [deployment.api.post("/v1/commands", document) for _ in range(2)]
+            away = deployment.api.get(f"/v1/commands/{replies[0].body['id']}")
+        finally:
+            deployment.postgres.start()
+        known = deployment.api.get(f"/v1/commands/{replies[0].body['id']}")
+
+    assert [reply.status for reply in replies] == [202, 202]
+    assert away.status == 503
+    assert int(away.headers["retry-after"]) > 0
+    assert (known.status, known.body["state"]) == (202, "accepted")
+    first, second = (deployment.finished(reply.body["id"]) for reply in replies)
+    assert (first["state"], first["result"]) == ("completed", "hello Ada from the first version")
+    assert second["state"] == "cancelled"
+    assert first["id"] in second["error"]["message"]
+
+
 def test_a_command_is_cancelled_through_the_api(deployment):
     command_id = deployment.api.post("/v1/commands", {"name": "greet", "payload": "x", "delay_seconds": 600}).body["id"]
 
@@ -131,7 +239,9 @@ def test_a_killed_worker_is_recovered_by_the_redelivery_of_its_wake(deployment, 
     command_id = deployment.enqueue("hold", str(gate))
     wait_until(Path(f"{gate}.1").exists, 30)
 
-    worker_process(deployment, "Hold").kill()
+    # There are two if the wake came back before it was started: one has nothing to do.
+    for worker in deployment.processes("ComputeWorkerHold"):
+        worker.kill()
     deployment.run("UPDATE durex.commands SET lease_expires_at = now() WHERE id = %s", command_id)
     wait_until(Path(f"{gate}.2").exists, 30)
     gate.touch()
@@ -139,13 +249,6 @@ def test_a_killed_worker_is_recovered_by_the_redelivery_of_its_wake(deployment, 
     found = deployment.finished(command_id)
     assert (found["state"], found["result"]) == ("completed", "attempt 2")
     assert "Crashed" in [event["error"]["type"] for event in found["history"] if event["error"]]
-
-
-def worker_process(deployment: Deployment, queue: str) -> psutil.Process:
-    """Return the process of the emulator in which a queue's worker function runs."""
-    children = psutil.Process(deployment.emulator.process.pid).children(recursive=True)
-    (found,) = [child for child in children if f"ComputeWorker{queue}" in " ".join(child.cmdline())]
-    return found
 
 
 def test_what_is_no_wake_ends_in_the_dead_letter_queue(deployment):
@@ -161,18 +264,14 @@ def test_what_is_no_wake_ends_in_the_dead_letter_queue(deployment):
     assert found[0]["Body"] == "hello"
 
 
-def test_the_tick_fires_and_finds_what_nobody_was_told_of(deployment, lost_wake):
-    found = deployment.finished(lost_wake, 100)
-
-    assert found["result"] == "found"
-
-
 def test_a_changed_command_is_deployed(deployment):
-    before = deployment.run("SELECT count(*) FROM durex.finished_commands")
+    before, sweeps = deployment.run("SELECT count(*) FROM durex.finished_commands"), schedules(deployment, "default")
     set_version(deployment, "the second version")
 
     deployment.outputs = deployment.cdk.deploy()
 
+    (sweep,) = schedules(deployment, "default")
+    assert sweep not in sweeps  # AWS calls by a new schedule at once
     assert deployment.run("SELECT count(*) FROM durex.finished_commands") == before
     found = deployment.finished(deployment.enqueue("greet", "Grace"))
     assert found["result"] == "hello Grace from the second version"
@@ -220,6 +319,11 @@ def test_nothing_is_left_when_the_stack_is_destroyed(deployment):
         "mappings": deployment.aws("lambda").list_event_source_mappings()["EventSourceMappings"],
         "queues": deployment.aws("sqs").list_queues().get("QueueUrls", []),
         "schedules": deployment.aws("scheduler").list_schedules()["Schedules"],
+        "schedule groups": [
+            group["Name"]
+            for group in deployment.aws("scheduler").list_schedule_groups()["ScheduleGroups"]
+            if group["Name"] != "default"
+        ],
         "apis": deployment.aws("apigatewayv2").get_apis()["Items"],
         "clusters": deployment.aws("rds").describe_db_clusters()["DBClusters"],
         "alarms": deployment.aws("cloudwatch").describe_alarms()["MetricAlarms"],

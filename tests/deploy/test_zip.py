@@ -94,10 +94,12 @@ def test_every_handler_runs_from_the_zip(invoke, stage):
     created = invoke("enqueue", posted)
     assert created["statusCode"] == 201
     assert invoke("worker", event("wake")) == {"batchItemFailures": []}
-    assert invoke("tick", event("tick"))["woken"] == []
+    assert invoke("tick", event("tick"))["due"] == {}
     found["rawPath"] = found["requestContext"]["http"]["path"] = created["headers"]["Location"]
     assert json.loads(invoke("api", found)["body"])["result"] == "hello Ada from the first version"
     assert stage.count("finished_commands") == 1
+    assert invoke("drain", event("ingest")) == {"batchItemFailures": []}
+    assert stage.count("commands") == 1
 
 
 def test_the_zip_holds_neither_what_lambda_has_nor_what_only_developers_need(zip_folder):

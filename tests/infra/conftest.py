@@ -44,7 +44,7 @@ class Deployment:
 
     @property
     def functions(self) -> dict[str, Resource]:
-        """Our functions by their part: migrate, enqueue, api, tick, and `worker of QUEUE`."""
+        """Our functions by their part: migrate, enqueue, api, tick, drain, and `worker of QUEUE`."""
         ours = [f for f in self.all("AWS::Lambda::Function").values() if "DUREX_APP" in environment(f)]
         return {_part(function): function for function in ours}
 
@@ -67,6 +67,11 @@ class Deployment:
         policies = self.all("AWS::IAM::Policy").values()
         own = [policy["PolicyDocument"]["Statement"] for policy in policies if {"Ref": role} in policy["Roles"]]
         return [statement for statements in own for statement in statements]
+
+    def shared_rights(self, function: Resource) -> list[str]:
+        """The logical ids of the policies that a function's role has in common with others."""
+        role = self.template["Resources"][function["Role"]["Fn::GetAtt"][0]]["Properties"]
+        return [policy["Ref"] for policy in role["ManagedPolicyArns"]]
 
 
 def environment(function: Resource) -> Resource:
@@ -127,3 +132,9 @@ def synthesise() -> Iterator[Callable[..., Deployment]]:
 def product(synthesise: Callable[..., Deployment], example: Manifest) -> Deployment:
     """What a real account gets: every default, and the example application."""
     return synthesise(example, Settings())
+
+
+@pytest.fixture(scope="session")
+def awake(synthesise: Callable[..., Deployment], example: Manifest) -> Deployment:
+    """The same with a tick each minute, for a database that never pauses."""
+    return synthesise(example, Settings(sleeping=False))

@@ -33,7 +33,7 @@ def test_synth_bundles_and_says_what_it_costs(tmp_path: Path):
 
     assert done.returncode == 0, done.stderr
     assert "durex-production: estimated cost" in done.stderr
-    assert "43.80  database, kept awake by the tick" in done.stderr
+    assert "0.83  database, awake for 7 minutes of every 6 hours" in done.stderr
     assert "a million commands" in done.stderr
     assert done.stdout == ""  # the CLI prints the template there
     (asset,) = (path for path in tmp_path.glob("asset.*/durex_core"))

@@ -43,7 +43,7 @@ class TestContents:
     def test_it_holds_durex_the_functions_and_their_dependencies(self, zipped: Path):
         for name in ("durex_core", "functions", "psycopg", "psycopg_binary", "pydantic", "aws_lambda_powertools"):
             assert (zipped / name / "__init__.py").is_file()
-        for part in ("enqueue", "api", "worker", "tick", "migrate"):
+        for part in ("enqueue", "api", "worker", "tick", "drain", "migrate"):
             assert (zipped / "functions" / part / "handler.py").is_file()
 
     def test_it_holds_what_is_not_python(self, zipped: Path):

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from durex_core.store import roles
 from infra import checks
 from infra.connections import allowed, max_connections
 from infra.manifest import Manifest
 from infra.plan import plan_queues
 from infra.refusal import SynthRefused
 from infra.settings import QueueSettings, Settings
+from infra.sleep import IDLE_SESSION_SECONDS
 
 
 def reasons(manifest: Manifest, **settings: object) -> list[str]:
@@ -39,13 +41,13 @@ class TestConnections:
         (refused,) = reasons(manifest, max_concurrency=600)
 
         assert refused == (
-            "connections: charge 600 + ship 600 + enqueue 40 + api 20 + tick 1 + migrate 1 = 1,262 > 1,168"
+            "connections: charge 600 + ship 600 + enqueue 40 + api 20 + tick 2 + drain 2 + migrate 1 = 1,265 > 1,168"
             " (70 % of 1,669 at 8 ACU); lower max_concurrency of charge, or raise max_capacity to 16"
         )
 
     def test_the_last_connection_that_fits_is_taken_and_the_next_refused(self, manifest_of):
         manifest = manifest_of(("charge", "charge", 30.0), ("ship", "ship", 30.0))
-        others = 40 + 20 + 1 + 1
+        others = 40 + 20 + 2 + 2 + 1
         left = allowed(max_connections(0, 8)) - others - 600
 
         assert reasons(manifest, max_concurrency=600, queues={"ship": QueueSettings(max_concurrency=left)}) == []
@@ -57,9 +59,16 @@ class TestConnections:
 
         (refused,) = reasons(manifest, max_concurrency=700, max_capacity=16)
 
-        assert "= 1,462 > 1,400 (70 % of 2,000 at 16 ACU)" in refused
+        assert "= 1,465 > 1,400 (70 % of 2,000 at 16 ACU)" in refused
+        assert "raise max_capacity to 32 and min_capacity to 1 with sleeping=false (it then never pauses)" in refused
+        assert reasons(manifest, max_concurrency=700, max_capacity=32, min_capacity=1, sleeping=False) == []
+
+    def test_a_database_that_does_not_sleep_is_only_told_to_be_larger(self, manifest_of):
+        manifest = manifest_of(("charge", "charge", 30.0), ("ship", "ship", 30.0))
+
+        (refused,) = reasons(manifest, max_concurrency=700, max_capacity=16, sleeping=False)
+
         assert "raise max_capacity to 32 and min_capacity to 1 (it then never pauses)" in refused
-        assert reasons(manifest, max_concurrency=700, max_capacity=32, min_capacity=1) == []
 
     def test_where_no_capacity_would_do_only_the_concurrency_is_named(self, manifest_of):
         commands = [(f"c{n}", f"c{n}", 30.0) for n in "abcd"]
@@ -75,6 +84,18 @@ class TestConnections:
 
         assert "enqueue 1,550 (100 burst + 50/s x 29 s)" in refused
         assert "reserve a number with enqueue_concurrency, or lower the throttle" in refused
+
+    def test_ticks_count_even_where_nothing_is_reserved_for_them(self, manifest_of):
+        manifest = manifest_of(("charge", "charge", 30.0))
+
+        (refused,) = reasons(manifest, max_capacity=1, max_concurrency=1000, tick_concurrency=None)
+
+        assert " + tick 3 + " in refused
+
+    def test_too_many_ticks_are_told_of_by_their_setting(self, manifest_of):
+        (refused,) = reasons(manifest_of(("charge", "charge", 30.0)), max_capacity=1, tick_concurrency=500)
+
+        assert "lower tick_concurrency" in refused
 
     def test_a_second_connection_of_each_worker_counts(self, manifest_of):
         manifest = manifest_of(("charge", "charge", 30.0))
@@ -214,21 +235,64 @@ def test_a_reservation_below_the_mappings_maximum(manifest_of):
     assert reasons(manifest, queues={"charge": QueueSettings(reserved_concurrency=10)}) == []
 
 
-def test_a_large_batch_without_a_window(manifest_of):
-    manifest = manifest_of(("charge", "charge", 30.0))
+class TestSleep:
+    """A database that is said to sleep can."""
 
-    (refused,) = reasons(manifest, batch_size=11)
+    def test_a_minimum_capacity_keeps_it_awake(self, manifest_of):
+        manifest = manifest_of(("charge", "charge", 30.0))
 
-    assert "11 > 10, the most without a batching window; set batching_window_seconds" in refused
-    assert reasons(manifest, batch_size=11, batching_window_seconds=1) == []
+        (refused,) = reasons(manifest, min_capacity=0.5)
+
+        assert refused == (
+            "sleeping: min_capacity 0.5 keeps the database awake; set min_capacity=0,"
+            " or sleeping=false, which then costs nothing more"
+        )
+        assert reasons(manifest, min_capacity=0.5, sleeping=False) == []
+
+    def test_sweeps_that_come_before_the_pause_keep_it_awake(self, manifest_of):
+        manifest = manifest_of(("charge", "charge", 30.0))
+
+        (refused,) = reasons(manifest, auto_pause_seconds=3490, sweep_hours=1)
+
+        assert refused == (
+            "sleeping: each sweep keeps the database awake for 50 s tick + 60 s idle connection"
+            " + 3,490 s auto_pause_seconds = 3,600 s >= 3,600 s, when the next one comes;"
+            " lower auto_pause_seconds, or raise sweep_hours"
+        )
+        assert reasons(manifest, auto_pause_seconds=3489, sweep_hours=1) == []
+        assert reasons(manifest, auto_pause_seconds=3490, sweep_hours=2) == []
+        assert reasons(manifest, auto_pause_seconds=86_400, sleeping=False) == []
+
+    def test_a_permanent_command_that_runs_before_the_pause_keeps_it_awake(self, manifest_of):
+        manifest = manifest_of(("sweep", "sweep", 30.0))
+
+        def runs_every(seconds: float, **options: bool) -> Manifest:
+            (command,) = manifest.commands
+            return replace(manifest, commands=(replace(command, period_seconds=seconds, **options),))
+
+        (refused,) = reasons(runs_every(360, permanent=True))
+
+        assert refused == (
+            "sleeping: the permanent command 'sweep' runs every 360 s, and the database pauses 60 s idle connection"
+            " + 300 s auto_pause_seconds = 360 s after each run; raise its period above 360 s, or set sleeping=false"
+        )
+        assert reasons(runs_every(361, permanent=True)) == []
+        assert reasons(runs_every(360, permanent=False)) == []
+        assert reasons(runs_every(360, permanent=True), sleeping=False) == []
+
+    def test_a_database_that_could_sleep_may_be_kept_awake(self, manifest_of):
+        assert reasons(manifest_of(("charge", "charge", 30.0)), sleeping=False, min_capacity=0) == []
+
+    def test_an_idle_connection_ends_when_the_roles_say_so(self):
+        assert roles._TIMEOUTS["idle_session_timeout"] == f"{IDLE_SESSION_SECONDS}s"
 
 
 def test_more_queues_than_an_environment_has_room_for(manifest_of):
-    commands = [(f"command_{chr(97 + n)}", f"command_{chr(97 + n)}", 30.0) for n in range(26)]
+    commands = [(f"command_{chr(97 + n)}", f"command_{chr(97 + n)}", 30.0) for n in range(24)]
 
     (refused,) = reasons(manifest_of(*commands), max_concurrency=2)
 
-    assert "the URLs of 26 queues take" in refused
+    assert "the URLs of 24 queues take" in refused
     assert "let commands share a queue" in refused
     shared = [(name, "shared", seconds) for name, _, seconds in commands]
     assert reasons(manifest_of(*shared), max_concurrency=2) == []

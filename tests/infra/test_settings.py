@@ -15,16 +15,17 @@ def test_the_defaults_are_the_products():
     assert settings == Settings()
     assert (settings.stage, settings.architecture, settings.python) == ("production", "arm64", "3.14")
     assert (settings.min_capacity, settings.max_capacity, settings.auto_pause_seconds) == (0, 8, 300)
+    assert (settings.sleeping, settings.sweep_hours) == (True, 6)
     assert settings.api_auth == "iam"
     assert settings.protected
 
 
 def test_the_command_line_gives_strings_and_they_become_values():
-    settings = read({"max_concurrency": "20", "max_capacity": "16", "source": "functions, shop", "protected": "false"})
+    settings = read({"max_concurrency": "20", "max_capacity": "16", "source": "functions, shop", "sleeping": "false"})
 
     assert (settings.max_concurrency, settings.max_capacity) == (20, 16.0)
     assert settings.source == ("functions", "shop")
-    assert not settings.protected
+    assert not settings.sleeping
 
 
 @pytest.mark.parametrize("given", ['{"charge": {"max_concurrency": 5}}', {"charge": {"max_concurrency": 5}}])
@@ -33,8 +34,9 @@ def test_a_queue_has_settings_of_its_own(given: object):
 
 
 @pytest.mark.parametrize("nothing", ["none", None])
-def test_a_reservation_can_be_left_out(nothing: object):
-    assert read({"enqueue_concurrency": nothing}).enqueue_concurrency is None
+@pytest.mark.parametrize("name", ["enqueue_concurrency", "api_concurrency", "tick_concurrency"])
+def test_a_reservation_can_be_left_out(name: str, nothing: object):
+    assert getattr(read({name: nothing}), name) is None
 
 
 def test_the_context_of_cdk_itself_is_left_alone():
@@ -63,6 +65,9 @@ def test_a_misspelt_setting_of_a_queue_is_refused():
         ("architecture", "sparc"),
         ("stage", "My Stage"),
         ("log_days", 2),
+        ("sweep_hours", 0),
+        ("sweep_hours", 25),
+        ("batch_size", 101),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_its_name(name: str, value: object):

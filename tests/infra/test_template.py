@@ -10,6 +10,7 @@ from infra.bundling import migrations_hash
 from infra.manifest import Manifest
 from infra.plan import identifier
 
+TICK = "durex-production-tick"
 OWN_RIGHTS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 CONSUME = {
     "sqs:ReceiveMessage",
@@ -125,14 +126,14 @@ class TestDatabase:
 
 
 class TestQueues:
-    """A wake queue and a dead letter queue for each queue of commands."""
+    """A wake queue and a dead letter queue for each queue of commands, and a pair for ingest."""
 
     def test_each_queue_of_the_registry_has_its_own_pair(self, product, example: Manifest):
         queues = product.all("AWS::SQS::Queue")
-        targets = [q["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] for q in wakes(product)]
+        targets = [dead_letters_of(queue) for queue in patient(product)]
 
-        assert len(queues) == 2 * len(example.queues)
-        assert len(set(targets)) == len(example.queues)
+        assert len(queues) == 2 * (len(example.queues) + 1)
+        assert len(set(targets)) == len(example.queues) + 1
         assert set(targets) <= set(queues)
 
     def test_a_wake_stays_hidden_for_six_timeouts(self, product):
@@ -142,11 +143,14 @@ class TestQueues:
             assert wake["VisibilityTimeout"] >= 6 * function["Timeout"]
             assert wake["VisibilityTimeout"] > function["Timeout"] + 10  # the lease
 
-    def test_a_wake_is_patient_and_a_dead_letter_is_kept_two_weeks(self, product):
+    def test_what_is_ingested_stays_hidden_for_six_timeouts(self, product):
+        assert ingest(product)["VisibilityTimeout"] == 6 * product.functions["drain"]["Timeout"]
+
+    def test_every_queue_is_patient_and_keeps_everything_two_weeks(self, product):
         for queue in product.all("AWS::SQS::Queue").values():
             assert queue["MessageRetentionPeriod"] == 14 * 24 * 3600
-        for wake in wakes(product):
-            assert wake["RedrivePolicy"]["maxReceiveCount"] == 1000
+        for queue in patient(product):
+            assert queue["RedrivePolicy"]["maxReceiveCount"] == 1000
 
     def test_every_queue_is_encrypted_and_refuses_plain_http(self, product):
         queues = product.all("AWS::SQS::Queue")
@@ -166,10 +170,10 @@ class TestQueues:
 class TestFunctions:
     """Thin functions from one asset."""
 
-    def test_there_is_a_worker_for_each_queue_and_four_others(self, product, example: Manifest):
+    def test_there_is_a_worker_for_each_queue_and_five_others(self, product, example: Manifest):
         workers = {f"worker of {queue.name}" for queue in example.queues}
 
-        assert set(product.functions) == {"migrate", "enqueue", "api", "tick", *workers}
+        assert set(product.functions) == {"migrate", "enqueue", "api", "tick", "drain", *workers}
 
     def test_all_share_one_asset_architecture_and_runtime(self, product):
         functions = product.functions.values()
@@ -186,18 +190,18 @@ class TestFunctions:
     def test_the_others_have_their_times(self, product):
         seconds = {part: f["Timeout"] for part, f in product.functions.items() if not part.startswith("worker")}
 
-        assert seconds == {"migrate": 600, "enqueue": 29, "api": 29, "tick": 50}
+        assert seconds == {"migrate": 600, "enqueue": 29, "api": 29, "tick": 50, "drain": 60}
 
     def test_lambda_cuts_no_chain_of_commands(self, product):
         for part, function in product.functions.items():
             chained = part == "tick" or part.startswith("worker")
             assert function.get("RecursiveLoop") == ("Allow" if chained else None)
 
-    def test_the_api_cannot_take_every_connection(self, product):
+    def test_neither_the_api_nor_ticks_can_take_every_connection(self, product):
         reserved = {part: f.get("ReservedConcurrentExecutions") for part, f in product.functions.items()}
 
-        assert (reserved["enqueue"], reserved["api"]) == (40, 20)
-        assert {reserved[part] for part in reserved if part not in {"enqueue", "api"}} == {None}
+        assert (reserved.pop("enqueue"), reserved.pop("api"), reserved.pop("tick")) == (40, 20, 2)
+        assert set(reserved.values()) == {None}
 
     def test_all_share_one_pair_of_network_and_security_group(self, product):
         assert len({json.dumps(f["VpcConfig"], sort_keys=True) for f in product.functions.values()}) == 1
@@ -206,11 +210,13 @@ class TestFunctions:
     def test_the_mappings_report_each_failed_message(self, product):
         mappings = product.all("AWS::Lambda::EventSourceMapping").values()
 
-        assert len(mappings) == len(product.workers)
+        assert len(mappings) == len(product.workers) + 1
         for mapping in mappings:
+            drains = mapping["FunctionName"]["Ref"] == product.logical_id(product.functions["drain"])
             assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-            assert mapping["ScalingConfig"] == {"MaximumConcurrency": 10}
+            assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2 if drains else 10}
             assert mapping["BatchSize"] == 10
+            assert "MaximumBatchingWindowInSeconds" not in mapping
 
     def test_each_mapping_joins_a_queue_and_its_own_worker(self, product):
         joined = {
@@ -218,13 +224,15 @@ class TestFunctions:
             for m in product.all("AWS::Lambda::EventSourceMapping").values()
         }
 
+        drain = product.logical_id(product.functions["drain"])
+        assert joined.pop(drain) == product.logical_id(ingest(product))
         assert joined == {product.logical_id(f): wake_id(product, name) for name, f in product.workers.items()}
 
-    def test_a_failed_tick_is_not_repeated(self, product):
+    def test_a_failed_tick_is_tried_twice_more(self, product):
         invocation = product.one("AWS::Lambda::EventInvokeConfig")
 
         assert invocation["FunctionName"]["Ref"] == product.logical_id(product.functions["tick"])
-        assert (invocation["MaximumRetryAttempts"], invocation["MaximumEventAgeInSeconds"]) == (0, 60)
+        assert (invocation["MaximumRetryAttempts"], invocation["MaximumEventAgeInSeconds"]) == (2, 900)
 
 
 class TestEnvironment:
@@ -264,6 +272,7 @@ class TestEnvironment:
             wake = product.template["Resources"][wake_id(product, name)]["Properties"]
 
             assert told["DUREX_QUEUE"] == name
+            assert told["DUREX_CONCURRENCY"] == "10"
             assert told["DUREX_DEAD_LETTER_URL"] == {
                 "Ref": wake["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
             }
@@ -279,8 +288,32 @@ class TestEnvironment:
             "enqueue": "durex_enqueue",
             "api": "durex_api",
             "tick": "durex_tick",
+            "drain": "durex_drain",
         }
         assert told["DUREX_MIGRATIONS_HASH"] == migrations_hash()
+
+    def test_every_function_can_make_alarms_that_call_the_tick(self, product):
+        group = product.logical_id(product.one("AWS::Scheduler::ScheduleGroup"))
+        for function in product.functions.values():
+            alarms = json_of(function["Environment"]["Variables"]["DUREX_ALARMS"])
+
+            assert set(alarms) == {"group", "role", "target"}
+            assert (alarms["group"], alarms["target"]) == (group, f"function:{TICK}")
+            assert alarms["role"] == alarm_role(product)
+
+    def test_enqueue_leaves_to_the_drain_what_it_cannot_store_soon(self, product):
+        told = product.functions["enqueue"]["Environment"]["Variables"]
+
+        assert told["DUREX_INGEST_URL"] == {"Ref": product.logical_id(ingest(product))}
+        assert told["DUREX_DATABASE_CONNECT_TIMEOUT_SECONDS"] == "3"
+        assert told["DUREX_DATABASE_ANSWER_TIMEOUT_SECONDS"] == "2"
+        for part, function in product.functions.items():
+            assert ("DUREX_INGEST_URL" in function["Environment"]["Variables"]) == (part == "enqueue")
+
+    def test_the_drain_is_told_its_dead_letters(self, product):
+        told = product.functions["drain"]["Environment"]["Variables"]
+
+        assert told["DUREX_DEAD_LETTER_URL"] == {"Ref": dead_letters_of(ingest(product))}
 
     def test_the_variables_fit_into_lambdas_four_kilobytes(self, product):
         name = "https://sqs.ap-northeast-1.amazonaws.com/123456789012/" + 80 * "x"
@@ -333,7 +366,7 @@ class TestRights:
         assert all(re.fullmatch(r"ec2:\w*(NetworkInterface|PrivateIpAddress|Subnet)\w*", action) for action in allowed)
 
     def test_the_code_of_a_function_may_not_touch_network_interfaces(self, product):
-        allow, deny = product.one("AWS::IAM::ManagedPolicy")["PolicyDocument"]["Statement"]
+        allow, deny = statements_of(product, "ComputeNetworkInterfaces")
 
         assert (allow["Effect"], deny["Effect"]) == ("Allow", "Deny")
         assert actions([allow]) == actions([deny])
@@ -343,9 +376,24 @@ class TestRights:
         roles = [function["Role"]["Fn::GetAtt"][0] for function in product.functions.values()]
 
         assert len(set(roles)) == len(roles)
-        for role in roles:
-            (policy,) = product.template["Resources"][role]["Properties"]["ManagedPolicyArns"]
-            assert policy["Ref"].startswith("ComputeNetworkInterfaces")
+        for part, function in product.functions.items():
+            shared = [re.sub(r"[0-9A-F]{8}$", "", policy) for policy in product.shared_rights(function)]
+            assert shared == ["ComputeNetworkInterfaces", *([] if part == "migrate" else ["AlarmsCreate"])]
+
+    def test_an_alarm_is_made_in_its_group_calls_the_tick_and_that_is_all(self, product):
+        (create, pass_on) = statements_of(product, "AlarmsCreate")
+        role = alarm_role(product)
+
+        assert create["Action"] == "scheduler:CreateSchedule"
+        assert create["Resource"]["Fn::Join"][1][-1] == ":schedule/durex-production/*"
+        assert product.one("AWS::Scheduler::ScheduleGroup")["Name"] == "durex-production"
+        assert (pass_on["Action"], pass_on["Resource"]) == ("iam:PassRole", {"Fn::GetAtt": [role, "Arn"]})
+        assert pass_on["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+        assert called_by(product, role)["Fn::Join"][1][-1] == f":function:{TICK}"
+
+    def test_the_tick_is_named_as_the_alarms_call_it(self, product):
+        assert product.functions["tick"]["FunctionName"] == TICK
+        assert [part for part, f in product.functions.items() if "FunctionName" in f] == ["tick"]
 
     def test_the_rights_of_each_function_are_these(self, product):
         given = {part: actions(product.rights(function)) for part, function in product.functions.items()}
@@ -354,6 +402,7 @@ class TestRights:
         assert given.pop("migrate") == OWN_RIGHTS | {"secretsmanager:GetSecretValue"}
         for part in ("enqueue", "api", "tick"):
             assert given.pop(part) == wakes_others
+        assert given.pop("drain") == wakes_others | CONSUME
         assert set(given) == {f"worker of {name}" for name in product.workers}
         assert all(rights == wakes_others | CONSUME for rights in given.values())
 
@@ -378,6 +427,16 @@ class TestRights:
             assert all(arn in sent for arn in every)
             assert len(sent) == len(every) + 1
 
+    def test_enqueue_and_the_drain_share_the_ingest_queue(self, product):
+        queue = arn_of(product, ingest(product))
+        letters = {"Fn::GetAtt": [dead_letters_of(ingest(product)), "Arn"]}
+        for part, function in product.functions.items():
+            rights = product.rights(function)
+
+            assert (queue in resources(rights, "sqs:SendMessage")) == (part == "enqueue")
+            assert (queue in resources(rights, "sqs:ReceiveMessage")) == (part == "drain")
+            assert (letters in resources(rights, "sqs:SendMessage")) == (part == "drain")
+
     def test_the_migration_alone_reads_the_secret(self, product):
         for part, function in product.functions.items():
             read = resources(product.rights(function), "secretsmanager:GetSecretValue")
@@ -386,14 +445,15 @@ class TestRights:
     def test_the_schedule_may_call_the_tick_and_nothing_else(self, product):
         target = product.one("AWS::Scheduler::Schedule")["Target"]
         role = target["RoleArn"]["Fn::GetAtt"][0]
-        (policy,) = (p for p in product.all("AWS::IAM::Policy").values() if {"Ref": role} in p["Roles"])
-        (statement,) = policy["PolicyDocument"]["Statement"]
 
-        assert (statement["Action"], statement["Resource"]) == ("lambda:InvokeFunction", target["Arn"])
-        assert target["Arn"] == arn_of(product, product.functions["tick"])
-        (trust,) = product.template["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
-        assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
-        assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+        assert called_by(product, role) == target["Arn"] == arn_of(product, product.functions["tick"])
+
+    def test_only_the_scheduler_of_this_account_takes_on_its_roles(self, product):
+        own = product.one("AWS::Scheduler::Schedule")["Target"]["RoleArn"]["Fn::GetAtt"][0]
+        for role in (own, alarm_role(product)):
+            (trust,) = product.template["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+            assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
+            assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
 class TestApi:
@@ -434,12 +494,21 @@ class TestApi:
 class TestWatching:
     """Schedule, logs, dashboard and alarms."""
 
-    def test_the_tick_comes_each_minute_and_is_not_repeated(self, product):
+    def test_the_tick_sweeps_every_six_hours_and_is_handed_over_within_one(self, product):
         schedule = product.one("AWS::Scheduler::Schedule")
 
-        assert schedule["ScheduleExpression"] == "rate(1 minute)"
+        assert schedule["ScheduleExpression"] == "rate(6 hours)"
         assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
-        assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
+        assert schedule["Target"]["RetryPolicy"] == {"MaximumRetryAttempts": 10, "MaximumEventAgeInSeconds": 3600}
+
+    def test_the_first_sweep_of_each_version_comes_once_all_else_is_there(self, product):
+        schedule = product.one("AWS::Scheduler::Schedule")
+        (version,) = product.all("AWS::Lambda::Version")  # of new code, another number
+        there = {*product.all("AWS::Lambda::EventSourceMapping"), *map(product.logical_id, product.functions.values())}
+
+        assert schedule["Name"]["Fn::Join"][1] == ["durex-production-", {"Fn::GetAtt": [version, "Version"]}]
+        assert "StartDate" not in schedule
+        assert there <= set(product.depends_on(schedule))
 
     def test_every_log_is_ours_and_forgets(self, product):
         groups = product.all("AWS::Logs::LogGroup")
@@ -453,14 +522,16 @@ class TestWatching:
         assert product.all("Custom::LogRetention") == {}
 
     def test_a_letter_in_any_dead_letter_queue_raises_the_alarm(self, product):
-        letters = {wake["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0] for wake in wakes(product)}
+        letters = {dead_letters_of(queue) for queue in patient(product)}
         found = alarms(product, "ApproximateNumberOfMessagesVisible")
 
         assert {alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0] for alarm in found} == letters
         assert all(threshold(alarm) == (">=", 1, "Maximum") for alarm in found)
 
-    def test_an_error_of_a_worker_or_the_tick_raises_the_alarm(self, product):
-        assert functions_of(alarms(product, "Errors")) == chained(product)
+    def test_an_error_of_a_worker_the_tick_or_the_drain_raises_the_alarm(self, product):
+        drain = product.logical_id(product.functions["drain"])
+
+        assert functions_of(alarms(product, "Errors")) == chained(product) | {drain}
         assert all(threshold(alarm) == (">=", 1, "Sum") for alarm in alarms(product, "Errors"))
 
     def test_a_chain_that_lambda_cut_raises_the_alarm(self, product):
@@ -479,6 +550,25 @@ class TestWatching:
 
         assert threshold(alarm) == (">", 1335, "Maximum")  # 80 % of 1,669
 
+    def test_what_waits_for_the_drain_raises_the_alarm(self, product):
+        (alarm,) = alarms(product, "ApproximateAgeOfOldestMessage")
+
+        assert alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0] == product.logical_id(ingest(product))
+        assert threshold(alarm) == (">=", 600, "Maximum")
+
+    def test_a_tick_that_was_given_up_raises_the_alarm(self, product):
+        (alarm,) = alarms(product, "AsyncEventsDropped")
+
+        assert functions_of([alarm]) == {product.logical_id(product.functions["tick"])}
+        assert threshold(alarm) == (">=", 1, "Sum")
+
+    def test_a_database_that_has_not_paused_for_a_day_raises_the_alarm(self, product):
+        (alarm,) = alarms(product, "ServerlessDatabaseCapacity")
+
+        assert threshold(alarm) == (">", 0, "Minimum")
+        assert (alarm["Period"], alarm["EvaluationPeriods"]) == (3600, 24)
+        assert alarm["Dimensions"][0]["Name"] == "DBClusterIdentifier"
+
     def test_silence_is_no_alarm_and_every_alarm_says_what_to_do(self, product):
         for alarm in product.all("AWS::CloudWatch::Alarm").values():
             assert alarm["TreatMissingData"] == "notBreaching"
@@ -493,7 +583,14 @@ class TestWatching:
             assert len(widgets[f"{queue.name}: duration"]) == 2
             shown = {metric[1] for metric in widgets[f"{queue.name}: invocations, errors, throttles"]}
             assert shown == {"Invocations", "Errors", "Throttles"}
-        assert len(widgets["Dead letters"]) == len(example.queues)
+        assert len(widgets["Dead letters"]) == len(example.queues) + 1
+        assert {m[1] for m in widgets["Ingest: commands waiting, age of the oldest"]} == {
+            "ApproximateNumberOfMessagesVisible",
+            "ApproximateAgeOfOldestMessage",
+        }
+        for name in ("Drain", "Tick"):
+            shown = {metric[1] for metric in widgets[f"{name}: invocations, errors, throttles"]}
+            assert shown == {"Invocations", "Errors", "Throttles"}
         assert {m[1] for m in widgets["Database: capacity (ACU), connections"]} == {
             "ServerlessDatabaseCapacity",
             "DatabaseConnections",
@@ -533,8 +630,47 @@ def dashboard(product) -> dict[str, list[list[object]]]:
     return {widget["properties"]["title"]: widget["properties"]["metrics"] for widget in body["widgets"]}
 
 
-def wakes(product):
+def patient(product):
+    """The wake queues and the ingest queue: those with a dead letter queue."""
     return [queue for queue in product.all("AWS::SQS::Queue").values() if "RedrivePolicy" in queue]
+
+
+def wakes(product):
+    return [queue for queue in patient(product) if queue is not ingest(product)]
+
+
+def ingest(product):
+    """The ingest queue, by the mapping of the drain."""
+    drain = product.logical_id(product.functions["drain"])
+    mappings = product.all("AWS::Lambda::EventSourceMapping").values()
+    (queue,) = (m["EventSourceArn"]["Fn::GetAtt"][0] for m in mappings if m["FunctionName"]["Ref"] == drain)
+    return product.template["Resources"][queue]["Properties"]
+
+
+def dead_letters_of(queue) -> str:
+    """The logical id of a queue's dead letters."""
+    return queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+
+
+def statements_of(product, prefix: str):
+    """The statements of the policy whose logical id starts so."""
+    (policy,) = (p for name, p in product.all("AWS::IAM::ManagedPolicy").items() if name.startswith(prefix))
+    return policy["PolicyDocument"]["Statement"]
+
+
+def alarm_role(product) -> str:
+    """The logical id of the role that alarms take on."""
+    (role,) = (name for name in product.all("AWS::IAM::Role") if name.startswith("Alarms"))
+    return role
+
+
+def called_by(product, role: str):
+    """The one function that a role of the scheduler may call."""
+    (policy,) = product.template["Resources"][role]["Properties"]["Policies"]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "lambda:InvokeFunction"
+    assert not [p for p in product.all("AWS::IAM::Policy").values() if {"Ref": role} in p["Roles"]]
+    return statement["Resource"]
 
 
 def wake_id(product, name: str) -> str:
@@ -546,8 +682,17 @@ def wake_id(product, name: str) -> str:
 
 def wake_urls(told) -> dict[str, str]:
     """DUREX_WAKE_URLS with each URL's logical id in its place."""
-    parts = told["DUREX_WAKE_URLS"]["Fn::Join"][1]
-    return json.loads("".join(part if isinstance(part, str) else part["Ref"] for part in parts))
+    return json_of(told["DUREX_WAKE_URLS"])
+
+
+def json_of(joined) -> dict[str, str]:
+    """JSON that CloudFormation puts together, with logical ids in their places, and of an ARN what comes last."""
+    parts = (part if isinstance(part, str) else _named(part) for part in joined["Fn::Join"][1])
+    return {name: value.rpartition("::")[2] for name, value in json.loads("".join(parts)).items()}
+
+
+def _named(part) -> str:
+    return part["Fn::GetAtt"][0] if "Fn::GetAtt" in part else part["Ref"].replace("AWS::AccountId", "::")
 
 
 def chained(product) -> set[str]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from infra import checks
 from infra.refusal import SynthRefused
 from infra.settings import QueueSettings, Settings, read
 
@@ -12,7 +13,9 @@ def shared(synthesise, manifest_of):
     manifest = manifest_of(
         ("charge", "money", 30.0), ("refund", "money", 90.0), ("ship-it", "ship-it", None), ("ship.it", "ship.it", None)
     )
-    own = QueueSettings(max_concurrency=5, reserved_concurrency=5, memory_megabytes=1024, batching_window_seconds=2)
+    own = QueueSettings(
+        max_concurrency=5, reserved_concurrency=5, batch_size=25, memory_megabytes=1024, batching_window_seconds=2
+    )
     settings = Settings(
         queues={"money": own}, alarm_topic="arn:aws:sns:us-east-1:123456789012:oncall", connections_per_worker=2
     )
@@ -39,12 +42,13 @@ def test_names_that_look_alike_do_not_collide(shared):
 
 
 def test_a_queue_may_be_called_like_a_part_of_the_stack(synthesise, manifest_of):
-    names = ("tick", "api", "enqueue", "migrate", "dashboard", "topic", "network_interfaces", "worker", "database")
+    parts = ("tick", "api", "enqueue", "drain", "migrate", "network_interfaces", "worker", "database")
+    names = (*parts, "ingest", "alarms", "group", "dashboard", "topic")
 
     deployment = synthesise(manifest_of(*((name, name, 30.0) for name in names)), Settings())
 
     assert set(deployment.workers) == set(names)
-    assert len(deployment.functions) == len(names) + 4
+    assert len(deployment.functions) == len(names) + 5
 
 
 def test_the_settings_of_a_queue_reach_its_worker_and_mapping(shared):
@@ -55,12 +59,76 @@ def test_the_settings_of_a_queue_reach_its_worker_and_mapping(shared):
     assert (worker["MemorySize"], worker["ReservedConcurrentExecutions"]) == (1024, 5)
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 5}
     assert mapping["MaximumBatchingWindowInSeconds"] == 2
+    assert mapping["BatchSize"] == 10
+    assert worker["Environment"]["Variables"]["DUREX_CONCURRENCY"] == "25"
     assert worker["Environment"]["Variables"]["DUREX_DATABASE_MAX_CONNECTIONS"] == "2"
 
 
 def test_alarms_tell_the_topic(shared):
     for alarm in shared.all("AWS::CloudWatch::Alarm").values():
         assert alarm["AlarmActions"] == ["arn:aws:sns:us-east-1:123456789012:oncall"]
+
+
+def test_a_deployment_that_does_not_sleep_has_a_tick_each_minute_that_is_not_repeated(awake):
+    schedule, invocation = awake.one("AWS::Scheduler::Schedule"), awake.one("AWS::Lambda::EventInvokeConfig")
+
+    assert schedule["ScheduleExpression"] == "rate(1 minute)"
+    assert schedule["Target"]["RetryPolicy"] == {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    assert (invocation["MaximumRetryAttempts"], invocation["MaximumEventAgeInSeconds"]) == (0, 60)
+
+
+def test_a_deployment_that_does_not_sleep_has_no_alarms(awake):
+    assert awake.all("AWS::Scheduler::ScheduleGroup") == {}
+    assert len(awake.all("AWS::IAM::ManagedPolicy")) == 1
+    for function in awake.functions.values():
+        assert "DUREX_ALARMS" not in function["Environment"]["Variables"]
+        assert len(awake.shared_rights(function)) == 1
+    watched = {alarm["MetricName"] for alarm in awake.all("AWS::CloudWatch::Alarm").values()}
+    assert not watched & {"ServerlessDatabaseCapacity", "AsyncEventsDropped"}
+
+
+def test_a_deployment_that_does_not_sleep_takes_commands_without_its_database_too(awake):
+    assert {"enqueue", "drain"} <= set(awake.functions)
+    assert "DUREX_INGEST_URL" in awake.functions["enqueue"]["Environment"]["Variables"]
+
+
+@pytest.mark.parametrize(("hours", "rate"), [(1, "rate(1 hour)"), (24, "rate(24 hours)")])
+def test_the_sweep_comes_as_often_as_it_is_set_to(synthesise, manifest_of, hours, rate):
+    deployment = synthesise(manifest_of(("charge", "charge", 30.0)), Settings(sweep_hours=hours))
+
+    assert deployment.one("AWS::Scheduler::Schedule")["ScheduleExpression"] == rate
+
+
+def test_the_longest_names_leave_as_much_room_for_wake_urls_as_synth_counts_on(synthesise, manifest_of):
+    queue = 100 * "q"
+    deployment = synthesise(manifest_of((queue, queue, 30.0)), Settings(stage=31 * "s"))
+
+    for function in deployment.functions.values():
+        told = {name: len(name) + longest(value) for name, value in function["Environment"]["Variables"].items()}
+        del told["DUREX_WAKE_URLS"]
+        assert told.pop("DUREX_ALARMS") <= checks.ALARMS_BYTES
+        assert sum(told.values()) <= checks.OTHER_VARIABLES_BYTES
+
+
+def longest(value) -> int:
+    """The length that a variable has at most."""
+    if isinstance(value, str):
+        return len(value)
+    ((kind, argument),) = value.items()
+    if kind == "Fn::Join":
+        return sum(longest(part) for part in argument[1])
+    if kind == "Ref":
+        pseudo = {"AWS::Partition": "aws-us-gov", "AWS::Region": "ap-northeast-1", "AWS::AccountId": 12 * "0"}
+        if argument.startswith("AlarmsGroup"):
+            return len(f"durex-{31 * 's'}")
+        return len(pseudo.get(argument, f"https://sqs.ap-northeast-1.amazonaws.com/{12 * '0'}/{80 * 'x'}"))
+    attributes = {
+        "Endpoint.Address": f"{63 * 'x'}.cluster-{12 * 'x'}.ap-northeast-1.rds.amazonaws.com",
+        "Endpoint.Port": "5432",
+        "Arn": f"arn:aws-us-gov:iam::{12 * '0'}:role/{64 * 'x'}",
+        "MasterUserSecret.SecretArn": f"arn:aws-us-gov:secretsmanager:ap-northeast-1:{12 * '0'}:secret:{80 * 'x'}",
+    }
+    return len(attributes[argument[1]])
 
 
 def test_the_local_stage_uses_passwords_and_the_emulators_address(local):

@@ -23,7 +23,7 @@ def count(number: int) -> int:
     return number
 
 
-@app.command("fail", retries=1, backoff=Constant(timedelta(milliseconds=200)), timeout=timedelta(seconds=20))
+@app.command("fail", retries=1, backoff=Constant(timedelta(seconds=2)), timeout=timedelta(seconds=20))
 def fail() -> None:
     raise RuntimeError("on purpose")
 
