@@ -28,7 +28,7 @@ TEST_NEEDS = $(CDK)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy-local undeploy-local setup check test coverage lock clean
+.PHONY: help demo deploy-local undeploy-local setup check test soak bench lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -55,6 +55,12 @@ test: $(VENV)/.setup $(EMULATOR)/.setup $(TEST_NEEDS) ## Run every test, on SQLi
 	@$(DEPLOY_SAID)
 	$(PYTEST) -q $(TEST_DEPLOY) --every-statement --cov --cov-report=term:skip-covered --durations=10
 
+soak: $(VENV)/.setup ## Run a million seeds of random faults on a simulated AWS (SEEDS=1000, FIRST=0)
+	@PYTHONPATH=tests $(BIN)/python -m wakes.soak $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST))
+
+bench: $(VENV)/.setup ## Compare durex with the leanest SQL and with its peers (SIZE=small; ONLY=drain; WRITE=1: into docs/)
+	@PYTHONPATH=tests $(BIN)/python -m bench --size $(or $(SIZE),full) $(ONLY:%=--only %) $(if $(WRITE),--report docs/benchmarks.md --plot docs/benchmarks.svg)
+
 lock: ## Resolve the dependencies anew into requirements*.txt (needs uv)
 	$(LOCK) --extra local --group build --output-file requirements.txt
 	$(LOCK) --all-extras --group build --group dev --constraint requirements.txt --output-file requirements-dev.txt
@@ -62,7 +68,7 @@ lock: ## Resolve the dependencies anew into requirements*.txt (needs uv)
 	$(LOCK) --extra aws $(IN_LAMBDA_ALREADY:%=--no-emit-package %) --constraint requirements.txt --output-file requirements-functions.txt
 
 clean: ## Remove everything that was made
-	rm -rf $(VENV) $(EMULATOR) node_modules cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov dist
+	rm -rf $(VENV) $(EMULATOR) node_modules cdk.out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage* htmlcov dist .bench
 
 # boto3 and what it brings are part of Lambda's runtime.
 IN_LAMBDA_ALREADY := boto3 botocore s3transfer python-dateutil six urllib3

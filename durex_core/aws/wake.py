@@ -197,7 +197,7 @@ class SqsDeadLetters:
 
 def _chunked(queue: str, due: Due) -> list[tuple[WakeMessage, timedelta]]:
     """Return wakes that share the commands among them: one for each chunk, as many as go out in one call at most."""
-    number = min(_AT_ONCE, math.ceil(due.count / _CHUNK))
+    number = min(due.wakes, math.ceil(due.count / _CHUNK))
     shares = [due.count // number + (position < due.count % number) for position in range(number)]
     return [(WakeMessage(queue, share, due.depth), _NOW) for share in shares]
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+from durex_core.clock import monotonic_seconds
+from durex_core.errors import DatabaseError
 from durex_core.model import Command, Compensation
 from durex_core.rules.outcomes import Settlement
 from durex_core.rules.wakes import Due, due_by_queue
@@ -13,10 +16,29 @@ from durex_core.store import commands
 from durex_core.store.commands import Fence
 from durex_core.store.database import Connection, Database
 
+T = TypeVar("T")
+
 _NOW = timedelta(0)
 
 Ahead = Callable[[Mapping[str, Due]], object]
 """Sees to it, before a commit, that queues are looked at when their work is due."""
+
+
+_LONG_SECONDS = 10.0
+
+
+def announced(ahead: Callable[[], object], commit: Callable[[], T], clock: Callable[[], float]) -> T:
+    """Commit what is told ahead of, and tell it again if that took so long that what was on its way may have come.
+
+    An error of the second time is left alone: the commit stands.
+    """
+    began = clock()
+    ahead()
+    result = commit()
+    if clock() - began > _LONG_SECONDS:
+        with suppress(DatabaseError):
+            ahead()
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +70,27 @@ class Write:
 class Commits:
     """Commits groups of writes."""
 
-    def __init__(self, database: Database, *, lease: timedelta, ahead: Ahead | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        lease: timedelta,
+        ahead: Ahead | None = None,
+        clock: Callable[[], float] = monotonic_seconds,
+    ) -> None:
         """Write to a database; extended leases last for `lease`, and `ahead` hears of what will be ready."""
         self._database = database
         self._lease = lease
         self._ahead = ahead
+        self._clock = clock
 
     def commit(self, group: Sequence[Write]) -> commands.Settled:
         """Write all of a group or none; say whose lease held."""
         settlements = [write.settlement for write in group if write.settlement]
-        self._tell_ahead(work for settlement in settlements for work in settlement.work)
+        work = [work for settlement in settlements for work in settlement.work]
+        return announced(lambda: self._tell_ahead(work), lambda: self._write(group, settlements), self._clock)
+
+    def _write(self, group: Sequence[Write], settlements: Sequence[Settlement]) -> commands.Settled:
         if len(settlements) == len(group) and commands.is_one_statement(settlements):
             with self._database.autocommit() as connection:
                 return commands.settle(connection, settlements)

@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from durex_core import current
-from durex_core.clock import utc_now
+from durex_core.clock import monotonic_seconds, utc_now
 from durex_core.errors import InvalidSpec
+from durex_core.execution.commits import announced
 from durex_core.ids import new_id
 from durex_core.model import Enqueued, NewCommand
 from durex_core.observer import Observer, told_of_failures
@@ -58,8 +59,11 @@ def prepare(registry: Registry, specs: Sequence[Spec]) -> list[NewCommand]:
 def store(database: Database, wake: Wake, new: Sequence[NewCommand], *, observers: Observer) -> list[Enqueued]:
     """Store commands that are prepared, all or none, and answer in their order."""
     with told_of_failures(observers, "enqueue"):
-        wake.ahead(due(new))
-        enqueued = database.transact(lambda own: commands.enqueue(own, new))
+        enqueued = announced(
+            lambda: wake.ahead(due(new)),
+            lambda: database.transact(lambda own: commands.enqueue(own, new)),
+            monotonic_seconds,
+        )
     created = _created(new, enqueued)
     if created:
         observers.enqueued(created)

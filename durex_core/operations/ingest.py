@@ -8,8 +8,9 @@ from typing import Protocol
 from uuid import UUID
 
 from durex_core.aws.ingest import IngestMessage
-from durex_core.clock import utc_now
+from durex_core.clock import monotonic_seconds, utc_now
 from durex_core.errors import CommandNotFound, DatabaseBusy, DatabaseUnavailable
+from durex_core.execution.commits import announced
 from durex_core.ids import new_ingested_id
 from durex_core.model import DUPLICATE, Accepted, Command, Enqueued, ErrorInfo, NewCommand
 from durex_core.observer import Observer
@@ -86,12 +87,16 @@ def drain(database: Database, wake: Wake, messages: Iterable[IngestMessage], *, 
     # In the order of their acceptance: of those with the same key the first one wins.
     by_id = {message.command.id: message for message in sorted(messages, key=lambda message: message.command.id)}
     new = [_as_accepted(message) for message in by_id.values()]
-    is_certain = wake.ahead(due(new))
-    created = database.transact(lambda connection: _store(connection, new, by_id))
+    certain: list[bool] = []
+    created = announced(
+        lambda: certain.append(wake.ahead(due(new))),
+        lambda: database.transact(lambda connection: _store(connection, new, by_id)),
+        monotonic_seconds,
+    )
     if created:
         observers.enqueued(created)
     wake.ready(due(new))
-    return is_certain
+    return all(certain)
 
 
 def _accept(ingest: Ingest, new: NewCommand, error: DatabaseUnavailable | DatabaseBusy) -> Accepted | None:

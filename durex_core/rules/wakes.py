@@ -21,6 +21,9 @@ LEAD = timedelta(minutes=2)
 ECHO_AFTER = timedelta(seconds=30)
 """How long after its wake a queue's echo comes at the earliest; at the latest it is twice that."""
 
+MOST_WAKES = 10
+"""How many wakes share the work of a queue at most: as many as SQS takes in one call."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -28,12 +31,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Due:
     """When a queue has work, about how much of it, and how long the chain of commands is that led to it.
 
-    Each command of a chain was enqueued or retried, without a delay, by the one before it.
+    Each command of a chain was enqueued or retried, without a delay, by the one before it. `wakes` bounds how many
+    wakes share the work.
     """
 
     delay: timedelta = timedelta(0)
     count: int = 1
     depth: int = 0
+    wakes: int = MOST_WAKES
 
 
 def due_by_queue(work: Iterable[tuple[str, timedelta]]) -> dict[str, Due]:

@@ -8,6 +8,7 @@ other, and never a failed message.
 """
 
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -25,7 +26,7 @@ from durex_core.operations.permanent import PAUSE, ensure
 from durex_core.operations.wake import Wake
 from durex_core.passes.execute import Executed, Starts, execute
 from durex_core.registry import Registry
-from durex_core.rules.wakes import Due
+from durex_core.rules.wakes import MOST_WAKES, Due
 from durex_core.serverless.batch import Event, Received, failures, receive
 from durex_core.serverless.ledger import Ledger
 from durex_core.store.database import Database
@@ -43,6 +44,7 @@ DEFAULT_TIMEOUT = timedelta(minutes=1)
 _SETTLE_SECONDS = 3.0
 _GOODBYE_SECONDS = 1.5
 _MOMENT_SECONDS = 0.25
+_MANY = 10
 _OBEY_SECONDS = 0.5  # a handler that looks at ctx.is_cancelled needs a moment to
 _LOOK_SECONDS = 0.02
 _PAUSE_SECONDS = 1.0
@@ -112,6 +114,8 @@ class WorkerFunction:
         self._need = longest_timeout(registry, queue) + timedelta(seconds=_SETTLE_SECONDS)
         self._ledger = Ledger()
         self._depth = 0
+        self._share = MOST_WAKES
+        self._is_in_doubt = False
         self._owed: dict[str, Due] = {}
         self._runner = (runs or self._threads)(self._ledger.settled, self._ahead)
 
@@ -143,10 +147,13 @@ class WorkerFunction:
         """Work, and say whether the wakes have done their duty."""
         self._ledger.begin()
         self._depth = received.depth
+        # Who was handed many wakes at once passes on few: they would be handed on together again.
+        self._share = math.ceil(MOST_WAKES / len(received.wakes))
+        self._is_in_doubt = False
         try:
             is_done = self._work(invocation, received.count)
             self._begin_anew()
-            return self._pay() and is_done and not self._ledger.lost
+            return self._pay() and is_done and not self._ledger.lost and not self._is_in_doubt
         except DatabaseError as error:
             _log.error("queue %r: the wakes are left for their redelivery: %s", self._queue, error)
             self._surroundings.observers.store_failed("work", error)
@@ -159,8 +166,8 @@ class WorkerFunction:
             expected -= executed.started if executed else 0
             is_more = executed is None or executed.is_more
             is_seen_to = executed is not None and not is_more and self._see_to(executed.due_in)
-            if is_more and not self._attend(_MOMENT_SECONDS):
-                # What was taken takes its time: other environments can begin on the rest now.
+            if is_more and (expected > _MANY * self._concurrency or not self._attend(_MOMENT_SECONDS)):
+                # There is a lot, or what was taken takes its time: other environments can begin on the rest now.
                 is_seen_to = self._pass_on(expected)
                 expected = 0
             if not self._attend(_left(invocation).total_seconds() - _GOODBYE_SECONDS):
@@ -181,7 +188,7 @@ class WorkerFunction:
 
     def _pass_on(self, count: int) -> bool:
         """Pass on what is left to other invocations; if that fails, the redelivery of our own wakes must do."""
-        left = {self._queue: Due(count=max(1, count), depth=self._depth)}
+        left = {self._queue: Due(count=max(1, count), depth=self._depth, wakes=self._share)}
         return self._wake.ahead(left) | self._wake.ready(left)
 
     def _limit(self) -> int:
@@ -206,6 +213,8 @@ class WorkerFunction:
                     return None
                 return self._start(invocation, self._limit())
             except (DatabaseUnavailable, DatabaseBusy) as error:
+                # What was claimed, if the answer alone is lost, has nobody but the redelivery of these wakes.
+                self._is_in_doubt |= isinstance(error, DatabaseUnavailable) and error.was_connected
                 took = self._clock() - tried_at
                 if _left(invocation).total_seconds() < took + _PAUSE_SECONDS + _SETTLE_SECONDS:
                     raise

@@ -56,7 +56,8 @@ def enqueue(connection: Connection, new: Sequence[NewCommand], *, now: datetime 
     fresh = [command for command in new if owners.get(command.id, command.id) == command.id]
     placed = _place(connection, fresh, now)
     keys.assign(connection, [command for command in fresh if placed[command.id] != command.id], placed)
-    return [_enqueued(command.id, owners | placed, placed) for command in new]
+    standing = owners | placed
+    return [_enqueued(command.id, standing, placed) for command in new]
 
 
 def claim(
