@@ -182,10 +182,10 @@ class RowExists(DatabaseError):
 class DatabaseUnavailable(DatabaseError):
     """The database could not be reached or ended the connection; try again, and check DUREX_DATABASE_URL."""
 
-    def __init__(self, message: str, *, was_connected: bool = True) -> None:
-        """Keep whether there was a connection: without one, nothing can have been stored."""
+    def __init__(self, message: str, *, is_in_doubt: bool = True) -> None:
+        """Keep whether what was asked may have been done: not if there was no connection, or if it was refused."""
         super().__init__(message)
-        self.was_connected = was_connected
+        self.is_in_doubt = is_in_doubt
 
 
 class TooLargeToKeep(DatabaseUnavailable):

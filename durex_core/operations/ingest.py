@@ -101,7 +101,7 @@ def drain(database: Database, wake: Wake, messages: Iterable[IngestMessage], *, 
 
 def _accept(ingest: Ingest, new: NewCommand, error: DatabaseUnavailable | DatabaseBusy) -> Accepted | None:
     """Have a command kept, under an id that tells so; None: it is not."""
-    is_in_doubt = isinstance(error, DatabaseUnavailable) and error.was_connected
+    is_in_doubt = isinstance(error, DatabaseUnavailable) and error.is_in_doubt
     kept = replace(new, id=new_ingested_id())
     if not ingest.send(IngestMessage(kept, utc_now(), tried=new.id if is_in_doubt else None)):
         return None

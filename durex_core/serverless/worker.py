@@ -214,7 +214,7 @@ class WorkerFunction:
                 return self._start(invocation, self._limit())
             except (DatabaseUnavailable, DatabaseBusy) as error:
                 # What was claimed, if the answer alone is lost, has nobody but the redelivery of these wakes.
-                self._is_in_doubt |= isinstance(error, DatabaseUnavailable) and error.was_connected
+                self._is_in_doubt |= isinstance(error, DatabaseUnavailable) and error.is_in_doubt
                 took = self._clock() - tried_at
                 if _left(invocation).total_seconds() < took + _PAUSE_SECONDS + _SETTLE_SECONDS:
                     raise

@@ -184,7 +184,7 @@ class PostgresDatabase(Database):
             raise DatabaseError(msg) from None
         except psycopg.Error as error:
             msg = f"cannot connect to {masked(self._url)}: {error}"
-            raise DatabaseUnavailable(msg, was_connected=False) from error
+            raise DatabaseUnavailable(msg, is_in_doubt=False) from error
 
     def _parameters(self) -> dict[str, str | int]:
         access = self._access

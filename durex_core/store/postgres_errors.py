@@ -8,14 +8,11 @@ from psycopg import errors as sqlstates
 
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, RowExists, SchemaMissing
 
-# What means "this connection is of no more use", beyond psycopg's own OperationalError: a server that shuts down, an
-# idle session that was ended, and a standby that answers after a failover.
-_CONNECTION_OVER = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    sqlstates.IdleSessionTimeout,
-    sqlstates.ReadOnlySqlTransaction,
-)
+# What means "this connection is of no more use": a server that shuts down, or a network that broke.
+_CONNECTION_OVER = (psycopg.OperationalError, psycopg.InterfaceError)
+# The same, and what was asked was certainly not done: the session had been ended for its idleness, or a standby answers
+# after a failover.
+_NOT_DONE = (sqlstates.IdleSessionTimeout, sqlstates.ReadOnlySqlTransaction)
 _BUSY = (
     sqlstates.DeadlockDetected,
     sqlstates.SerializationFailure,
@@ -39,6 +36,9 @@ def translated(statement: str) -> Iterator[None]:
     except _BUSY as error:
         msg = f"{statement}: {error}"
         raise DatabaseBusy(msg) from error
+    except _NOT_DONE as error:
+        msg = f"{statement}: {error}"
+        raise DatabaseUnavailable(msg, is_in_doubt=False) from error
     except _CONNECTION_OVER as error:
         msg = f"{statement}: {error}"
         raise DatabaseUnavailable(msg) from error

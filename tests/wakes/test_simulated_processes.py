@@ -183,7 +183,7 @@ def test_a_database_that_is_away_answers_nobody():
     stage.run()
 
     assert isinstance(process.error, DatabaseUnavailable)
-    assert not process.error.was_connected
+    assert not process.error.is_in_doubt
     assert stage.database.connects == []
 
 

@@ -137,7 +137,7 @@ class SimulatedDatabase(Database):
         if self.is_away:
             self._world.note(f"database:{name} finds it away")
             self._world.processes.sleep(_AWAY_SECONDS)
-            raise DatabaseUnavailable(f"{name}: the database is away", was_connected=False)
+            raise DatabaseUnavailable(f"{name}: the database is away", is_in_doubt=False)
 
     def _count(self, process: Process) -> None:
         now = self._world.timeline.seconds

@@ -26,6 +26,7 @@ from functions.commands.demo.orders import Flow
 _FRAME_SECONDS = 0.05
 _PACE_SECONDS = 0.12
 _LONGEST_SECONDS = 30.0
+_LOOK_SECONDS = 0.5
 _EXAMPLE = {"id": "B-1", "amount": 42}
 
 _never = threading.Event()
@@ -96,7 +97,9 @@ def _watch(live: Live, flow: Flow, end_seconds: float, *, until_over: bool = Fal
 def _keep(output: Console, url: str) -> None:
     output.print(screen.serving(url, curl_line(url, "process_order", _EXAMPLE)), soft_wrap=True)
     try:
-        _never.wait()
+        # A signal that comes just before a wait is noticed at its end: so none lasts for long.
+        while True:
+            _never.wait(_LOOK_SECONDS)
     except KeyboardInterrupt:
         output.print("stopped")
 
