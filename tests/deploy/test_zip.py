@@ -95,6 +95,7 @@ def test_every_handler_runs_from_the_zip(invoke, stage):
     assert created["statusCode"] == 201
     assert invoke("worker", event("wake")) == {"batchItemFailures": []}
     assert invoke("tick", event("tick"))["due"] == {}
+    assert invoke("tick", event("alarm"))["due"] == {}
     found["rawPath"] = found["requestContext"]["http"]["path"] = created["headers"]["Location"]
     assert json.loads(invoke("api", found)["body"])["result"] == "hello Ada from the first version"
     assert stage.count("finished_commands") == 1
