@@ -72,5 +72,6 @@ class SchedulerAlarms:
 
 
 def _exists(error: Exception) -> bool:
-    response: dict[str, Any] = getattr(error, "response", {})
+    # An error of the network has a response, too: None.
+    response = getattr(error, "response", None) or {}
     return bool(response.get("Error", {}).get("Code") == "ConflictException")

@@ -14,9 +14,10 @@ _app = load_app(os.environ["DUREX_APP"])
 _metrics = EmfMetrics(_app.registry.queues, namespace=os.environ.get("DUREX_METRICS_NAMESPACE", NAMESPACE))
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any] | None, _context: object) -> dict[str, Any]:
     """Do one round."""
-    _log.info("called by %s", f"the alarm of {event['alarm']}" if "alarm" in event else "the schedule")
+    alarm = (event or {}).get("alarm")
+    _log.info("called by %s", f"the alarm of {alarm}" if alarm else "the schedule")
     done = tick(_app.database, _app.registry, _app.wake, _app.retention, _app.surroundings.observers)
     _log.info("tick: %s", done)
     _measure()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 from aws_calls import ALARMS, Scheduler
+from botocore.exceptions import ReadTimeoutError
 
 from durex_core.aws.alarm import AlarmSettings, SchedulerAlarms
 from durex_core.aws.clients import client
@@ -68,6 +69,14 @@ def test_every_other_answer_is_told_and_sets_nothing(alarms, scheduler, caplog, 
 
     assert "the alarm of 2026-03-01T00:00:00+00:00 was not set" in caplog.text
     assert code in caplog.text
+
+
+def test_a_scheduler_that_does_not_answer_sets_nothing(caplog):
+    def unanswered():
+        raise ReadTimeoutError(endpoint_url="https://scheduler.example")
+
+    assert SchedulerAlarms(ALARMS, scheduler=unanswered).create(BUCKET) is False
+    assert "was not set" in caplog.text
 
 
 def test_whoever_cannot_make_a_client_sets_nothing_either(caplog):

@@ -48,6 +48,7 @@ def test_every_event_runs_without_aws(durex):
         "wake_malformed": ("worker", lambda answer: answer == {"batchItemFailures": []}),
         "ingest": ("drain", lambda answer: answer == {"batchItemFailures": []}),
         "tick": ("tick", lambda answer: answer["due"] == {"process_order": 0, "stock": 0}),
+        "alarm": ("tick", lambda answer: answer["due"] == {"process_order": 0, "stock": 0}),
     }
     assert set(expected) == {path.stem for path in (ROOT / "events").glob("*.json")}
 
