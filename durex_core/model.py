@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from durex_core.backoff import Backoff
+from durex_core.records import unguarded
 
 MAX_CHILDREN = 1000
 DEFAULT_PERIOD = timedelta(minutes=1)
@@ -61,6 +62,7 @@ class RetentionPolicy:
         return self.completed if retention is Retention.COMPLETED else self.attention
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Enqueued:
     """The answer to enqueue: the command's id, and whether this call created it."""
@@ -99,6 +101,7 @@ class Extras:
 NO_EXTRAS = Extras()
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class NewCommand:
     """A spec that was checked and completed with its handler's defaults, ready for the store.
@@ -207,6 +210,7 @@ class Recovery:
     error: ErrorInfo | None = None
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Command:
     """A command as the store holds it.

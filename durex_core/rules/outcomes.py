@@ -5,10 +5,12 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from durex_core.model import Command, Ending, ErrorInfo, NewCommand, Recovery, State
+from durex_core.records import unguarded
 from durex_core.results import UNCHANGED
 from durex_core.rules.wakes import Due, due_by_queue
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Returned:
     """The handler returned: a result, and the commands to enqueue with it."""
@@ -81,6 +83,7 @@ class HandlerMissing:
 Outcome = Returned | Repeated | Failed | Crashed | Expired | GivenUp | Cancelled | Released | HandlerMissing
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What the store is to write at the end of a claim, if its lease still lasts.
