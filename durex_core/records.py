@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def unguarded(cls: type[T]) -> type[T]:
-    """Take the guard off a frozen dataclass with slots: its fields are not to be set, but nothing at run time says so."""
+    """Take the guard off a frozen dataclass with slots: only the type checker keeps its fields from being set."""
     guarded: Any = cls
     same = [
         (each.name, object, field(default=each.default, default_factory=each.default_factory, kw_only=each.kw_only))

@@ -13,7 +13,6 @@ from durex_core.rules.outcomes import Outcome, Settlement
 from durex_core.store import commands, joins, rows
 from durex_core.store.commands import Claimed, Settled
 from durex_core.store.database import Connection, Database
-from durex_core.store.sqlite import SqliteConnection
 
 TABLES = {
     "commands": "id",
@@ -141,8 +140,7 @@ class VirtualStore:
         """Return every run of a command that is kept, the oldest first."""
         with self.database.autocommit() as connection:
             text = f"SELECT * FROM {schema_of(connection)}all_commands WHERE id = '{command_id}' ORDER BY run"
-            found = connection._rows(text, {}) if isinstance(connection, SqliteConnection) else query(connection, text)
-            return [rows.to_command(row) for row in found]
+            return connection.select(text, make=rows.as_command)
 
     def clear(self) -> None:
         """Take everything out."""

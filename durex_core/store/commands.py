@@ -14,7 +14,7 @@ from durex_core.errors import DatabaseBusy
 from durex_core.model import Command, Compensation, Enqueued, ErrorInfo, NewCommand
 from durex_core.rules.outcomes import Settlement
 from durex_core.store import joins, keys, rows
-from durex_core.store.database import Connection
+from durex_core.store.database import Connection, as_tuple
 
 Fence = tuple[UUID, int]
 
@@ -72,19 +72,17 @@ def claim(
     """Take at most `limit` ready commands of these queues under a new lease, the most urgent first."""
     found = connection.run(
         "commands/claim",
+        make=rows.as_claimed,
         queues=list(queues),
         limit=limit,
         lease_seconds=lease.total_seconds(),
         worker=worker,
         now=now,
     )
-    taken = [rows.to_command(row) for row in found if row.get("id")]
-    left = found[-1]
-    return Claimed(
-        sorted(taken, key=lambda command: (-command.priority, command.ready_at, command.id)),
-        is_more=bool(left["is_more"]),
-        due_in=_after(left["due_seconds"]),
-    )
+    taken = [command for command, _ in found if command]
+    _, (is_more, due_seconds) = found[-1]
+    taken.sort(key=lambda command: (-command.priority, command.ready_at, command.id))
+    return Claimed(taken, is_more=bool(is_more), due_in=_after(due_seconds))
 
 
 def next_due(connection: Connection, queues: Sequence[str], *, now: datetime | None = None) -> timedelta | None:
@@ -104,14 +102,14 @@ def heartbeat(
 ) -> set[Fence]:
     """Extend the leases of running attempts to `lease` from now; return the fences that still hold."""
     fences = [rows.fence_row(command) for command in held]
-    return _fences(connection.run("commands/heartbeat", rows=fences, lease_seconds=lease.total_seconds(), now=now))
+    return _held(connection, "commands/heartbeat", fences, lease_seconds=lease.total_seconds(), now=now)
 
 
 def note(
     connection: Connection, noted: Sequence[tuple[Command, Any, Sequence[Compensation]]], *, now: datetime | None = None
 ) -> set[Fence]:
     """Store what running attempts tell of themselves; return the fences of those that still held their lease."""
-    return _fences(connection.run("commands/note", rows=[rows.note_row(*told) for told in noted], now=now))
+    return _held(connection, "commands/note", [rows.note_row(*told) for told in noted], now=now)
 
 
 def settle(connection: Connection, settlements: Sequence[Settlement], *, now: datetime | None = None) -> Settled:
@@ -126,7 +124,7 @@ def settle(connection: Connection, settlements: Sequence[Settlement], *, now: da
         ("commands/put_back", returning, rows.put_back_row),
     ):
         if ended:
-            held |= _fences(connection.run(statement, rows=[row(s) for s in ended], now=now))
+            held |= _held(connection, statement, [row(s) for s in ended], now=now)
     # By fence, not by id: a zombie may report in one batch with its successor.
     written = [settlement for settlement in finishing if fence(settlement.command) in held]
     children = [child for settlement in written for child in settlement.children]
@@ -150,16 +148,15 @@ def cancel(
     A running attempt is not asked: its lease is gone, and nothing that it reports is taken.
     """
     error = ErrorInfo("Cancelled", reason)
-    moved = connection.run("commands/cancel", ids=list(ids), error=asdict(error), now=now)
-    cancelled = [rows.to_command(row) for row in moved]
+    cancelled = connection.run("commands/cancel", make=rows.as_command, ids=list(ids), error=asdict(error), now=now)
     arrivals = [rows.arrival_row(c, c.state, None, error) for c in cancelled if c.join_id]
     return cancelled, joins.arrive(connection, arrivals, now=now)
 
 
 def hasten(connection: Connection, command_id: UUID, *, now: datetime | None = None) -> Command | None:
     """Make a command ready that waits for its time; None: it waits for none."""
-    hastened = connection.run("commands/hasten", id=command_id, now=now)
-    return rows.to_command(hastened[0]) if hastened else None
+    hastened = connection.run("commands/hasten", make=rows.as_command, id=command_id, now=now)
+    return hastened[0] if hastened else None
 
 
 def unique_key_holders(connection: Connection, unique_keys: Sequence[str]) -> dict[str, UUID]:
@@ -180,8 +177,8 @@ def rescue(connection: Connection, *, limit: int, now: datetime | None = None) -
 
 def get(connection: Connection, command_id: UUID) -> Command | None:
     """Return a command, live or finished, or None."""
-    found = connection.run("commands/get", id=command_id)
-    return rows.to_command(found[0]) if found else None
+    found = connection.run("commands/get", make=rows.as_command, id=command_id)
+    return found[0] if found else None
 
 
 def known(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
@@ -232,8 +229,9 @@ def _ids(found: list[rows.Row]) -> set[UUID]:
     return {row["id"] for row in found}
 
 
-def _fences(found: list[rows.Row]) -> set[Fence]:
-    return {(row["id"], row["lease_number"]) for row in found}
+def _held(connection: Connection, statement: str, writes: list[rows.Row], **parameters: Any) -> set[Fence]:
+    """Run a fenced statement, which answers with the fences of those whose lease held."""
+    return set(connection.run(statement, make=as_tuple, rows=writes, **parameters))
 
 
 def _queues(found: list[rows.Row]) -> list[str]:

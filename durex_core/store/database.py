@@ -12,6 +12,9 @@ from durex_core.store.migrate import Migration
 from durex_core.store.statements import Dialect
 
 Row = dict[str, Any]
+Maker = Callable[[tuple[str, ...]], Callable[[Sequence[Any]], Any]]
+"""Makes, of the names of an answer's columns, what makes a row of its values."""
+
 T = TypeVar("T")
 
 _TRIES = 5
@@ -29,8 +32,10 @@ class Connection(Protocol):
         """The dialect that this connection speaks."""
         ...
 
-    def run(self, statement: str, **parameters: Any) -> list[Row]:
-        """Run the statement `<noun>/<verb>` and return its rows; lists and dicts travel as JSON documents.
+    def run(self, statement: str, *, make: Maker = ..., **parameters: Any) -> list[Any]:
+        """Run the statement `<noun>/<verb>` and return its rows, as dicts unless `make` makes something else of them.
+
+        Lists and dicts travel as JSON documents.
 
         Raises:
             DatabaseUnavailable: the database could not be reached or ended the connection.
@@ -42,7 +47,7 @@ class Connection(Protocol):
         """Tell workers in other processes, once this transaction commits, that there may be work."""
         ...
 
-    def select(self, text: str, **parameters: Any) -> list[Row]:
+    def select(self, text: str, *, make: Maker = ..., **parameters: Any) -> list[Any]:
         """Run a query that was composed, with its parameters as in a SQL file."""
         ...
 
@@ -144,6 +149,16 @@ class Access:
     connect_timeout_seconds: int = 10
     max_connections: int | None = None
     answer_timeout_seconds: float | None = None
+
+
+def as_dict(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], Row]:
+    """Make dicts of rows, by the names of their columns."""
+    return lambda values: dict(zip(columns, values, strict=True))
+
+
+def as_tuple(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:  # noqa: ARG001  any will do
+    """Leave rows as they come: their values in the order of the columns."""
+    return tuple
 
 
 def open_database(url: str, access: Access | None = None) -> Database:

@@ -97,9 +97,9 @@ def find(connection: Connection, query: Query) -> Page:
     dialect = connection.dialect
     parts = list(_parts(dialect, query))
     found = connection.select(
-        _listing(query, parts, place), **_parameters(dialect, query, place), limit=query.limit + 1
+        _listing(query, parts, place), make=rows.as_command, **_parameters(dialect, query, place), limit=query.limit + 1
     )
-    commands = tuple(rows.to_command(row) for row in found[: query.limit])
+    commands = tuple(found[: query.limit])
     return Page(commands, cursors.encode(query, commands[-1]) if len(found) > query.limit else None)
 
 

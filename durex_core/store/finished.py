@@ -39,5 +39,5 @@ def revive(
     Raises:
         RowExists: a live command holds its unique key; nothing was changed.
     """
-    revived = connection.run("finished/revive", id=command_id, states=list(states), now=now)
-    return rows.to_command(revived[0]) if revived else None
+    revived = connection.run("finished/revive", make=rows.as_command, id=command_id, states=list(states), now=now)
+    return revived[0] if revived else None

@@ -6,21 +6,25 @@ proxy may stand between. A connection that broke is thrown away; the next use op
 
 import selectors
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.conninfo import make_conninfo
-from psycopg.pq import TransactionStatus
+from psycopg.pq import Format, TransactionStatus
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
 from durex_core.clock import utc_now
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
 from durex_core.store import migrate, rows, statements
 from durex_core.store.callers import driver_connection, wrong
-from durex_core.store.database import Access, Database, Row, masked
+from durex_core.store.database import Access, Database, Maker, Row, as_dict, masked
 from durex_core.store.impatience import opened
 from durex_core.store.postgres_errors import translated
 
@@ -29,6 +33,7 @@ _MIGRATION_LOCK = 0x6475726578  # "durex" in ASCII
 _OLDEST = 150000
 _PLACE_SECONDS = 10.0
 _FRESH = timedelta(seconds=20)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class PostgresConnection:
@@ -41,21 +46,20 @@ class PostgresConnection:
         self.raw = raw
         self.used_at = utc_now()
 
-    def run(self, statement: str, **parameters: Any) -> list[Row]:
+    def run(self, statement: str, *, make: Maker = as_dict, **parameters: Any) -> list[Any]:
         """Run the statement and return its rows."""
-        return self._run(statements.load("postgres", statement), parameters)
+        return self._run(statements.load("postgres", statement), parameters, make)
 
-    def select(self, text: str, **parameters: Any) -> list[Row]:
+    def select(self, text: str, *, make: Maker = as_dict, **parameters: Any) -> list[Any]:
         """Run a query that was composed."""
-        return self._run(statements.parse("postgres", "select", text), parameters)
+        return self._run(statements.parse("postgres", "select", text), parameters, make)
 
-    def _run(self, statement: statements.Statement, parameters: Mapping[str, Any]) -> list[Row]:
+    def _run(self, statement: statements.Statement, parameters: Mapping[str, Any], make: Maker) -> list[Any]:
         (text,) = statement.parts
         bound = {name: _to_postgres(value) for name, value in parameters.items()}
         bound.setdefault("now", None)
         with translated(statement.name):
-            # A connection of the caller's may give its rows another form.
-            cursor = self.raw.cursor(row_factory=dict_row).execute(text, bound)
+            cursor = self.raw.cursor(binary=True, row_factory=_factory(make)).execute(text, bound)
             return cursor.fetchall() if cursor.description else []
 
     def poke(self) -> None:
@@ -171,7 +175,7 @@ class PostgresDatabase(Database):
 
     def _connect(self) -> psycopg.Connection[Row]:
         try:
-            return opened(
+            raw = opened(
                 make_conninfo(self._url, **self._parameters()),
                 answer_seconds=self._access.answer_timeout_seconds,
                 autocommit=True,
@@ -185,6 +189,9 @@ class PostgresDatabase(Database):
         except psycopg.Error as error:
             msg = f"cannot connect to {masked(self._url)}: {error}"
             raise DatabaseUnavailable(msg, is_in_doubt=False) from error
+        raw.adapters.register_loader("timestamptz", _MomentLoader)
+        set_json_loads(rows.read_document, raw)
+        return raw
 
     def _parameters(self) -> dict[str, str | int]:
         access = self._access
@@ -207,6 +214,20 @@ class PostgresDatabase(Database):
         if version < _OLDEST:
             msg = f"Postgres {version // 10000} is too old, durex needs 15 or newer"
             raise DatabaseError(msg)
+
+
+class _MomentLoader(Loader):
+    """Reads a moment: microseconds since 2000. Those of many rows are often the same."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> datetime:
+        return _moment(bytes(data))
+
+
+@lru_cache(maxsize=256)
+def _moment(data: bytes) -> datetime:
+    return _EPOCH + timedelta(microseconds=int.from_bytes(data, signed=True))
 
 
 class _Notifications:
@@ -249,6 +270,17 @@ class _PostgresTarget:
         self._raw.execute(
             "INSERT INTO durex.migrations (version, name, checksum) VALUES (%s, %s, %s)", (version, name, checksum)
         )
+
+
+def _factory(make: Maker) -> Callable[[psycopg.Cursor[Any]], Callable[[Sequence[Any]], Any]]:
+    """Return a maker of rows as the driver takes it."""
+
+    def row(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
+        result = cursor.pgresult
+        names = (result.fname(place) or b"" for place in range(result.nfields)) if result else ()
+        return make(tuple(name.decode() for name in names))
+
+    return row
 
 
 def _to_postgres(value: Any) -> Any:

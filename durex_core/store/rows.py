@@ -1,13 +1,16 @@
 """Rows: how values travel into a statement, and how a row becomes a command again."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from durex_core.backoff import Backoff
 from durex_core.model import (
@@ -32,6 +35,9 @@ _BACKOFF: TypeAdapter[Backoff] = TypeAdapter(Backoff)
 _COMPENSATIONS: TypeAdapter[tuple[Compensation, ...]] = TypeAdapter(tuple[Compensation, ...])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_STATES = {state.value: state for state in State}
+_COLUMNS_OF = {"timeout": "timeout_seconds"}
+_COMMAND_COLUMNS = [_COLUMNS_OF.get(field.name, field.name) for field in fields(Command)]
 
 Row = dict[str, Any]
 
@@ -39,6 +45,14 @@ Row = dict[str, Any]
 def document(value: Sequence[Any] | Row) -> str:
     """Return the one JSON document as which many-row parameters travel, the same on both databases."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+
+
+def read_document(text: str | bytes) -> Any:
+    """Read a JSON document that a database holds, which was checked on its way in."""
+    try:
+        return from_json(text)
+    except ValueError:  # nested deeper than that reads: a payload in a document of ours
+        return json.loads(text)
 
 
 def _plain(value: Any) -> str:
@@ -138,46 +152,106 @@ def arrival_row(command: Command, state: State, result: Any, error: ErrorInfo | 
     }
 
 
-def to_command(row: Row) -> Command:
-    """Build a command from a row of either database."""
+@cache
+def as_command(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], Command]:
+    """Make commands of rows of either database."""
+    # What a row has no column for is None: a live command has not ended, a finished one is not leased.
+    places = [columns.index(column) if column in columns else len(columns) for column in _COMMAND_COLUMNS]
+    in_order = itemgetter(*places)
+
+    def command(values: Sequence[Any]) -> Command:
+        return _command(*in_order((*values, None)))
+
+    return command
+
+
+def as_claimed(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[Command | None, Sequence[Any]]]:
+    """Make of each row its command, if it has one, and what stands in the columns after `is_more`, if it has them."""
+    first = columns.index("is_more") if "is_more" in columns else len(columns)
+    if "id" not in columns:
+        return lambda values: (None, values[first:])
+    make, has_id = as_command(columns[:first]), itemgetter(columns.index("id"))
+    return lambda values: (make(values[:first]) if has_id(values) else None, values[first:])
+
+
+def _command(  # noqa: PLR0917  the columns of a command, in the order of its fields
+    id: UUID,  # noqa: A002
+    name: str,
+    queue: str,
+    state: str,
+    payload: Any,
+    priority: int,
+    attempt: int,
+    retries: int,
+    run: int,
+    backoff: Any,
+    timeout_seconds: float | None,
+    dead_letter: Any,
+    tags: Any,
+    correlation_id: str | None,
+    parent_id: UUID | None,
+    unique_key: str | None,
+    idempotency_key: str | None,
+    lease_number: int,
+    lease_expires_at: datetime | None,
+    worker: str | None,
+    history: Any,
+    created_at: datetime,
+    ready_at: datetime,
+    started_at: datetime | None,
+    finished_at: datetime | None,
+    result: Any,
+    error: Any,
+    deadline_at: datetime | None,
+    expires_at: datetime | None,
+    ending: str | None,
+    extras: Any,
+    progress: Any,
+    join_id: UUID | None,
+    awaits: int | None,
+    children: Any,
+    compensations: Any,
+    recovery: Any,
+) -> Command:
+    """Build a command. It is done for every claimed one, and looks at nothing that is not there."""
     return Command(
-        id=row["id"],
-        name=row["name"],
-        queue=row["queue"],
-        state=State(row["state"]),
-        payload=row["payload"],
-        priority=row["priority"],
-        attempt=row["attempt"],
-        retries=row["retries"],
-        run=row["run"],
-        backoff=_BACKOFF.validate_python(row["backoff"]) if row["backoff"] else None,
-        timeout=None if row["timeout_seconds"] is None else timedelta(seconds=row["timeout_seconds"]),
-        dead_letter=bool(row["dead_letter"]),
-        tags=tuple(row["tags"]),
-        correlation_id=row["correlation_id"],
-        parent_id=row["parent_id"],
-        unique_key=row["unique_key"],
-        idempotency_key=row["idempotency_key"],
-        lease_number=row["lease_number"],
-        lease_expires_at=_utc(row.get("lease_expires_at")),
-        worker=row["worker"],
-        history=tuple(_past_attempt(past) for past in row["history"]),
-        created_at=_moment(row["created_at"]),
-        ready_at=_moment(row["ready_at"]),
-        started_at=_utc(row["started_at"]),
-        finished_at=_utc(row.get("finished_at")),
-        result=row.get("result"),
-        error=_error(row.get("error")),
-        deadline_at=_utc(row["deadline_at"]),
-        expires_at=_utc(row.get("expires_at")),
-        ending=Ending(row["ending"]) if row.get("ending") else None,
-        extras=_extras(row["extras"]) if row["extras"] else NO_EXTRAS,
-        progress=row["progress"],
-        join_id=row["join_id"],
-        awaits=row.get("awaits") or 0,
-        children=tuple(_child(child) for child in row["children"] or ()),
-        compensations=_COMPENSATIONS.validate_python(row["compensations"]) if row.get("compensations") else (),
-        recovery=_recovery(row.get("recovery")),
+        id,
+        name,
+        queue,
+        _STATES[state],
+        payload,
+        priority,
+        attempt,
+        retries,
+        run,
+        _BACKOFF.validate_python(backoff) if backoff else None,
+        None if timeout_seconds is None else timedelta(seconds=timeout_seconds),
+        bool(dead_letter),
+        tuple(tags),
+        correlation_id,
+        parent_id,
+        unique_key,
+        idempotency_key,
+        lease_number,
+        lease_expires_at,
+        worker,
+        tuple(_past_attempt(past) for past in history) if history else (),
+        created_at,
+        ready_at,
+        started_at,
+        finished_at,
+        result,
+        _error(error),
+        deadline_at,
+        expires_at,
+        Ending(ending) if ending else None,
+        _extras(extras) if extras else NO_EXTRAS,
+        progress,
+        join_id,
+        awaits or 0,
+        tuple(_child(child) for child in children) if children else (),
+        _COMPENSATIONS.validate_python(compensations) if compensations else (),
+        _recovery(recovery),
     )
 
 

@@ -15,9 +15,9 @@ from typing import Any
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, DurexError, RowExists, SchemaMissing
 from durex_core.store import migrate, statements
 from durex_core.store.callers import driver_connection, wrong
-from durex_core.store.database import Database, Row
+from durex_core.store.database import Database, Maker, as_dict
 from durex_core.store.json_values import holds
-from durex_core.store.sqlite_values import from_sqlite, to_sqlite
+from durex_core.store.sqlite_values import reader, to_sqlite
 
 _BUSY_TIMEOUT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
@@ -34,19 +34,19 @@ class SqliteConnection:
         """Wrap a driver connection that is in autocommit mode."""
         self.raw = raw
 
-    def run(self, statement: str, **parameters: Any) -> list[Row]:
+    def run(self, statement: str, *, make: Maker = as_dict, **parameters: Any) -> list[Any]:
         """Run the statement and return its rows; several parts run in one transaction."""
-        return self._run(statements.load("sqlite", statement), parameters)
+        return self._run(statements.load("sqlite", statement), parameters, make)
 
-    def select(self, text: str, **parameters: Any) -> list[Row]:
+    def select(self, text: str, *, make: Maker = as_dict, **parameters: Any) -> list[Any]:
         """Run a query that was composed."""
-        return self._run(statements.parse("sqlite", "select", text), parameters)
+        return self._run(statements.parse("sqlite", "select", text), parameters, make)
 
-    def _run(self, loaded: statements.Statement, parameters: Mapping[str, Any]) -> list[Row]:
+    def _run(self, loaded: statements.Statement, parameters: Mapping[str, Any], make: Maker) -> list[Any]:
         bound = {name: to_sqlite(value) for name, value in parameters.items()}
         bound.setdefault("now", None)
         with self.committing() if len(loaded.parts) > 1 else nullcontext(), _translated(loaded.name):
-            return [row for part in loaded.parts for row in self._rows(part, bound)]
+            return [row for part in loaded.parts for row in self._rows(part, bound, make)]
 
     def poke(self) -> None:
         """Do nothing: listeners see the file change."""
@@ -68,15 +68,13 @@ class SqliteConnection:
                 self.raw.execute("ROLLBACK")
             raise
 
-    def _rows(self, part: str, bound: dict[str, Any]) -> list[Row]:
+    def _rows(self, part: str, bound: dict[str, Any], make: Maker) -> list[Any]:
         cursor = self.raw.cursor()
         cursor.row_factory = None  # a connection of the caller's may give its rows another form
         cursor.execute(part, bound)
-        columns = [column[0] for column in cursor.description or ()]
-        return [
-            {name: from_sqlite(name, value) for name, value in zip(columns, row, strict=True)}
-            for row in cursor.fetchall()
-        ]
+        columns = tuple(column[0] for column in cursor.description or ())
+        read, row = reader(columns), make(columns)
+        return [row(read(values)) for values in cursor.fetchall()]
 
 
 class SqliteDatabase(Database):

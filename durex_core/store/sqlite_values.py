@@ -1,7 +1,8 @@
 """Values as SQLite keeps them: moments as microseconds, ids and documents as text. A column's name tells its type."""
 
-import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -28,14 +29,28 @@ def to_sqlite(value: Any) -> Any:
             return value
 
 
-def from_sqlite(column: str, value: Any) -> Any:
-    """Return a value as its column means it."""
-    if value is None:
-        return None
+@cache
+def reader(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
+    """Return what reads the values of a row as its columns mean them."""
+    reads = [(place, read) for place, column in enumerate(columns) if (read := _reading(column)) is not None]
+
+    def row(values: Sequence[Any]) -> tuple[Any, ...]:
+        read_values = list(values)
+        for place, read in reads:
+            if read_values[place] is not None:
+                read_values[place] = read(read_values[place])
+        return tuple(read_values)
+
+    return row
+
+
+def _reading(column: str) -> Callable[[Any], Any] | None:
     if column in _JSON_COLUMNS:
-        return json.loads(value)
+        return rows.read_document
     if column in _UUID_COLUMNS:
-        return UUID(value)
-    if column.endswith("_at"):
-        return _EPOCH + value * _MICROSECOND
-    return value
+        return UUID
+    return _moment if column.endswith("_at") else None
+
+
+def _moment(microseconds: int) -> datetime:
+    return _EPOCH + microseconds * _MICROSECOND

@@ -22,7 +22,7 @@ from virtual_store import query
 from durex_core.queries import make_query
 from durex_core.store import cursors, finding, statements
 from durex_core.store.cursors import Place
-from durex_core.store.database import Connection, Row, open_database
+from durex_core.store.database import Connection, Maker, Row, as_dict, open_database
 from durex_core.store.rows import to_microseconds
 from durex_core.store.sqlite_values import to_sqlite
 
@@ -202,7 +202,7 @@ class Explaining:
         self.dialect = connection.dialect
         self.composed: list[tuple[str, dict[str, Any]]] = []
 
-    def select(self, text: str, **parameters: Any) -> list[Row]:
+    def select(self, text: str, *, make: Maker = as_dict, **parameters: Any) -> list[Row]:  # noqa: ARG002  no rows
         """Keep a query."""
         self.composed.append((text, parameters))
         return []
