@@ -1,7 +1,6 @@
 """What a handler may know of the attempt it runs in."""
 
 import logging
-import threading
 from collections.abc import Mapping, MutableMapping
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -16,14 +15,14 @@ _HANDLERS = logging.getLogger("durex.handlers")
 class AttemptFacts:
     """The facts of one attempt, shared by `Context` and `AsyncContext`."""
 
-    __slots__ = ("_cancelled", "_ends_at_seconds", "_logger", "command")
+    __slots__ = ("_ends_at_seconds", "_is_cancelled", "_logger", "command")
 
     is_for_coroutines: ClassVar[bool | None] = None
 
     def __init__(self, command: Command) -> None:
         """Tell of a claimed command."""
         self.command = command
-        self._cancelled = threading.Event()
+        self._is_cancelled = False
         self._ends_at_seconds: float | None = None
         self._logger: CommandLogger | None = None
 
@@ -107,11 +106,11 @@ class AttemptFacts:
 
         It asks nobody: what another process cancelled is noticed at the next heartbeat. See `raise_if_cancelled`.
         """
-        return self._cancelled.is_set()
+        return self._is_cancelled
 
     def cancel(self) -> None:
         """Mark the work as no longer wanted."""
-        self._cancelled.set()
+        self._is_cancelled = True
 
     def ends_in(self, limit: timedelta) -> None:
         """Remember by when the attempt must have ended."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +30,7 @@ class State(StrEnum):
     DEAD_LETTER = "dead_letter"
     FAILED = "failed"
 
-    @property
+    @cached_property
     def is_terminal(self) -> bool:
         """Whether a command in this state is finished for good."""
         return self in _TERMINAL
@@ -261,8 +262,8 @@ class Command:
     def is_overdrawn(self) -> bool:
         """Whether the last attempt of the budget crashed: the command was claimed for its ending alone."""
         return (
-            self.attempt > self.retries
-            and bool(self.history)
+            bool(self.history)
+            and self.attempt > self.retries
             and self.history[-1].outcome == CRASHED
             and self.history[-1].attempt == self.attempt
         )

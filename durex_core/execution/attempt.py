@@ -20,6 +20,9 @@ _MAX_TRACEBACK = 16_000
 _FOR_GOOD = (NonRetryable, InvalidPayload, InvalidSpec, InvalidResult)
 
 
+_NOTHING = Returned()
+
+
 def returned(registry: Registry, command: Command, value: Any) -> Outcome:
     """Sort what a handler returned into a result and what follows.
 
@@ -28,6 +31,8 @@ def returned(registry: Registry, command: Command, value: Any) -> Outcome:
         InvalidResult: the result is not plain JSON or too large, or it cannot be had here.
     """
     match value:
+        case None:
+            return _NOTHING
         case Repeat(result=result, delay=delay, payload=payload):
             return Repeated(
                 following.plain_result(registry, result),

@@ -1,9 +1,8 @@
 """What a group of writes does in the database, and who is to hear of it before it is done."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -57,14 +56,13 @@ class Written:
     woken: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Write:
     """A settlement, a note, or (without either) the extension of a lease."""
 
     command: Command
     settlement: Settlement | None = None
     note: Note | None = None
-    written: Future[Written] = field(default_factory=Future)
 
 
 class Commits:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -47,7 +46,7 @@ class WritingContext(AttemptFacts):
         self._registry = registry
         self._writer = writer
         self._is_hook = is_hook
-        self._calls: Counter[str] = Counter()
+        self._calls: dict[str, int] = {}
         self._has_lost_lease = False
         self._asked_at_seconds = monotonic_seconds()
         self._lock = threading.Lock()
@@ -87,8 +86,8 @@ class WritingContext(AttemptFacts):
         undo = self._registry.prepare(spec, new_id(), parent=self.command)
         with self._lock:
             self._refuse_if_over()
-            self._calls[spec.name] += 1
-            key = f"{spec.name}#{self._calls[spec.name]}"
+            call = self._calls[spec.name] = self._calls.get(spec.name, 0) + 1
+            key = f"{spec.name}#{call}"
             known = registered(self.command.compensations, key, undo)
             if len(known) > MAX_COMPENSATIONS:
                 raise InvalidSpec(

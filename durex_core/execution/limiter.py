@@ -114,7 +114,8 @@ class Limiter:
             self._running[name] -= 1
             if not self._running[name]:
                 del self._running[name]
-            self._admit()
+            if self._line:
+                self._admit()
 
     @contextmanager
     def holding(self, name: str, timeout: timedelta | None = None) -> Iterator[None]:

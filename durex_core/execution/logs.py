@@ -5,15 +5,19 @@ import logging
 from durex_core.model import State
 from durex_core.rules.outcomes import Settlement
 
+_FOR_GOOD = (State.DEAD_LETTER, State.FAILED, State.EXPIRED)
+
 _log = logging.getLogger("durex_core.execution")
 
 
 def log_end(settlement: Settlement) -> None:
     """Tell how an attempt ended; a failure for good is a warning."""
     command, error = settlement.command, settlement.hook_error or settlement.error
-    why = f": {error.type}: {error.message}" if error else ""
-    is_for_good = settlement.state in (State.DEAD_LETTER, State.FAILED, State.EXPIRED) or settlement.hook_error
+    is_for_good = settlement.state in _FOR_GOOD or settlement.hook_error
     level = logging.WARNING if is_for_good else logging.INFO
+    if not _log.isEnabledFor(level):
+        return
+    why = f": {error.type}: {error.message}" if error else ""
     ending = settlement.state if settlement.state.is_terminal else settlement.outcome
     ending = "its hook failed" if settlement.hook_error else ending
     _log.log(level, "%s %s attempt %s: %s%s", command.name, command.id, command.attempt, ending, why)

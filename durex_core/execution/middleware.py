@@ -6,7 +6,7 @@ The first one added is the outermost.
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,13 +25,18 @@ class Call:
     is_async: bool
 
 
-def wrapped(call: Call, middleware: Iterable[Middleware], context: AttemptFacts, crossings: Crossings) -> Call:
+def begins_async(middleware: Sequence[Middleware], *, inner: bool) -> bool:
+    """Return whether what is outermost is a coroutine function, where the handler is or is not one."""
+    return inspect.iscoroutinefunction(middleware[0]) if middleware else inner
+
+
+def wrapped(call: Call, middleware: Sequence[Middleware], context: AttemptFacts, crossings: Crossings) -> Call:
     """Return a call with middleware around it.
 
     Where a plain function calls what is a coroutine function inside of it, its thread waits while the loop runs that.
     The other way round a thread runs the plain function.
     """
-    for layer in reversed(list(middleware)):
+    for layer in reversed(middleware):
         is_async = inspect.iscoroutinefunction(layer)
         call = Call(partial(layer, context, _call_next(call, crossings, from_async=is_async)), is_async)
     return call

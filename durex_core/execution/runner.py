@@ -6,31 +6,29 @@ asks for is stored with the end. A slot is free again when its settlement is dur
 
 import logging
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from random import Random
-from typing import Any
 from uuid import UUID
 
 from durex_core.clock import monotonic_seconds
 from durex_core.errors import DatabaseBusy, DatabaseUnavailable
 from durex_core.execution import attempt
+from durex_core.execution.attempts import HandlerTurn, HookTurn, Running
 from durex_core.execution.commits import Written
 from durex_core.execution.context import AsyncContext, Context
 from durex_core.execution.logs import log_end, log_loss
-from durex_core.execution.middleware import Call, wrapped
 from durex_core.execution.surroundings import Surroundings
-from durex_core.execution.turns import Limit, Turn, Turns
-from durex_core.execution.writer import Writer
+from durex_core.execution.turns import Turn, Turns
+from durex_core.execution.writer import Ended, Writer
 from durex_core.handlers.handler import Handler, Hook
 from durex_core.model import Command, Ending, ErrorInfo, Recovery
 from durex_core.registry import Registry
 from durex_core.rules.endings import ending_of, hook_failed, recovered
-from durex_core.rules.lifecycle import LIMITED_DELAY, decide
-from durex_core.rules.outcomes import Expired, Failed, HandlerMissing, Outcome, Released, Returned, Settlement
+from durex_core.rules.lifecycle import decide
+from durex_core.rules.outcomes import Failed, HandlerMissing, Outcome, Released, Returned, Settlement
 
 _log = logging.getLogger(__name__)
 
@@ -40,33 +38,9 @@ _ABSENT = (DatabaseUnavailable, DatabaseBusy)
 # The handler's outcome, what its hook asked for, and what undoes its steps.
 _MOST_REFUSALS = 3
 
+_YOUNG_SECONDS = 0.005
+
 Settled = Callable[[Settlement, Written], None]
-
-
-class Running:
-    """A command between its claim and its settlement."""
-
-    def __init__(self, context: Context | AsyncContext, handler: Handler | None, within: timedelta | None) -> None:
-        """Begin with a claimed command; `within` bounds its turns further than its own limits do."""
-        self.context = context
-        self.handler = handler
-        self.within = within
-        self.key: tuple[UUID, int] = (context.command.id, context.command.lease_number)
-        self.turn: Turn | None = None
-        self.before_hook: Settlement | None = None
-        self.claimed_at_seconds = monotonic_seconds()
-        self.seconds = 0.0
-        self.refusals = 0
-
-    @property
-    def command(self) -> Command:
-        """The command, with what its attempt has told of itself."""
-        return self.context.command
-
-    @property
-    def elapsed_seconds(self) -> float:
-        """How long ago it was claimed."""
-        return monotonic_seconds() - self.claimed_at_seconds
 
 
 class Runner:
@@ -92,7 +66,9 @@ class Runner:
         self._turns = Turns(concurrency)
         # A command may be claimed anew while an old attempt of it still runs here.
         self._running: dict[tuple[UUID, int], Running] = {}
+        self._started_at_seconds = 0.0
         self._changed = threading.Condition()
+        writer.report_to(self)
 
     @property
     def running(self) -> list[Running]:
@@ -101,82 +77,102 @@ class Runner:
             return list(self._running.values())
 
     @property
-    def free(self) -> int:
-        """How many more attempts may start now."""
-        with self._changed:
-            return self.concurrency - len(self._running)
+    def unsettled(self) -> int:
+        """How many attempts have not been settled yet."""
+        return len(self._running)
+
+    @property
+    def unopened(self) -> int:
+        """How many of them have not taken their place among those that the limits allow."""
+        return sum(running.began_at_seconds is None for running in self.running)
+
+    @property
+    def waiting_seconds(self) -> float | None:
+        """For how long the first of those that have not begun has waited; None: all have begun."""
+        since_seconds = self._turns.waits_since_seconds
+        return None if since_seconds is None else monotonic_seconds() - since_seconds
 
     @property
     def stuck(self) -> int:
         """How many handlers outlived their timeout and still run."""
         return self._turns.stuck
 
-    def start(self, command: Command, *, within: timedelta | None = None) -> None:
-        """Begin the attempt of a claimed command, or its ending; `within` bounds it further than its timeout does."""
-        handler = self._registry.get(command.name)
-        running = Running(self._context(command, is_async=bool(handler and handler.is_async)), handler, within)
+    def start(self, commands: Sequence[Command], *, within: timedelta | None = None) -> None:
+        """Begin the attempts of claimed commands, or their endings, in this order.
+
+        Beyond `concurrency` they stand in line. `within` bounds them further than their timeouts do.
+        """
+        now_seconds = monotonic_seconds()
+        started = [Running(each, self._registry.get(each.name), within, now_seconds) for each in commands]
         with self._changed:
-            self._running[running.key] = running
-        ending = ending_of(command)
-        if ending is not None:
-            self._conclude(running, ending)
-        elif handler is None:
-            self._conclude(running, HandlerMissing())
-        elif not self._surroundings.limiter.try_acquire(command.name):
-            self._conclude(running, Released("the limit of this process was reached", LIMITED_DELAY))
-        else:
-            self._attempt(running, handler)
+            self._running.update((running.key, running) for running in started)
+        self._started_at_seconds = now_seconds
+        turns = [turn for running in started if (turn := self._turn(running)) is not None]
+        self._turns.begin(turns)
 
     def wait_until_idle(self, timeout_seconds: float) -> bool:
         """Wait until every attempt is settled, or for the timeout; say whether all are."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._running, timeout_seconds)
 
-    def release(self, reason: str) -> None:
-        """Give back what is still running, without counting the attempts."""
+    def release(self, reason: str, *, only_waiting: bool = False) -> None:
+        """Give back what has not ended, or what has not even begun, without counting the attempts."""
         for running in self.running:
-            if running.turn is not None:
-                self._turns.stop(running.turn, Released(reason))
+            turn = running.turn
+            if turn is not None and not (only_waiting and turn.has_begun):
+                self._turns.stop(turn, Released(reason))
 
     def abandon(self, running: Running) -> None:
         """Tell an attempt that its lease is lost."""
-        if running.turn is not None:
-            self._turns.abandon(running.turn)
+        turn = running.turn
+        if turn is not None:
+            self._turns.abandon(turn)
 
     def close(self) -> None:
         """Stop the threads and the event loop, and the writer when it has written all; call it when idle."""
         self._writer.close()
         self._turns.close()
 
-    def _context(self, command: Command, *, is_async: bool, is_hook: bool = False) -> Context | AsyncContext:
-        return (AsyncContext if is_async else Context)(command, self._registry, self._writer, is_hook=is_hook)
+    def settled(self, ended: Sequence[Ended]) -> None:
+        """Hear from the writer what came of settlements."""
+        taken = [each for each in ended if not self._is_refused(*each)]
+        for running, settlement, written in taken:
+            self._tell(running, settlement, written)
+        with self._changed:
+            for running, _, _ in taken:
+                del self._running[running.key]
+            self._changed.notify_all()
+        for _, settlement, written in taken:
+            self._on_settled(settlement, written if isinstance(written, Written) else Written(held=False))
 
-    def _attempt(self, running: Running, handler: Handler) -> None:
-        """Begin the turn of a handler."""
-        context = running.context
+    def soon(self, ended: int) -> float:
+        """Tell the writer, which holds so many settlements, for how many seconds more of them may well come."""
+        if len(self._running) <= ended:
+            return 0.0
+        return self._started_at_seconds + _YOUNG_SECONDS - monotonic_seconds()
 
-        def function() -> Any:
-            return handler.function(*handler.arguments(context, handler.decode(context.command.payload)))
-
-        def sort(value: Any) -> Outcome:
-            return attempt.returned(self._registry, context.command, value)
-
-        around, crossings = self._surroundings, self._turns.crossings()
-        turn = running.turn = Turn(context, sort, partial(self._attempted, running), crossings, handler.never_retry)
-        call = wrapped(Call(function, handler.is_async), around.middleware, context, crossings)
-        around.observers.started(context.command)
-        self._turns.begin(turn, call, _limit(running))
-
-    def _attempted(self, running: Running, outcome: Outcome) -> None:
-        """Take the outcome of a handler's turn."""
-        running.seconds = running.elapsed_seconds
-        self._surroundings.limiter.release(running.command.name)
-        self._conclude(running, outcome)
+    def _turn(self, running: Running) -> Turn | None:
+        """Return the turn of a handler, unless the command comes to its end without one."""
+        outcome = ending_of(running.command)
+        if outcome is None and running.handler is not None:
+            turn = running.turn = HandlerTurn(
+                self._turns,
+                self._registry,
+                self._writer,
+                self._surroundings,
+                running,
+                running.handler,
+                self._conclude,
+            )
+            return turn
+        self._conclude(running, outcome or HandlerMissing())
+        return None
 
     def _conclude(self, running: Running, outcome: Outcome) -> None:
         """Settle a command, after its hook if its ending has one."""
+        running.turn = None
         settlement = decide(running.command, outcome, self._random.random())
-        if settlement.hook is None or running.context.has_lost_lease:
+        if settlement.hook is None or running.has_lost_lease:
             self._settle(running, settlement)
         elif running.handler is None and ending_of(running.command) is not None:
             # Another worker may know the hook: only one that knows the handler can tell that it has none.
@@ -189,20 +185,14 @@ class Runner:
     def _recover(self, running: Running, settlement: Settlement, hook: Hook) -> None:
         """Begin the turn of a hook, with a context of its own: the handler's may be cancelled."""
         running.before_hook = settlement
-        context = running.context = self._context(running.command, is_async=hook.is_async, is_hook=True)
-
-        def function() -> Any:
-            return hook.function(*hook.arguments(context, context.command.payload, settlement.error))
-
-        def sort(value: Any) -> Outcome:
-            return attempt.recovered(self._registry, context.command, value)
-
-        conclude = partial(self._recovered, running, settlement)
-        turn = running.turn = Turn(context, sort, conclude, self._turns.crossings())
-        self._turns.begin(turn, Call(function, hook.is_async), _limit(running, with_deadline=False))
+        kind = AsyncContext if hook.is_async else Context
+        running.context = kind(running.command, self._registry, self._writer, is_hook=True)
+        running.turn = HookTurn(self._turns, self._registry, running, hook, settlement, self._recovered)
+        self._turns.begin([running.turn], is_urgent=True)
 
     def _recovered(self, running: Running, settlement: Settlement, outcome: Outcome) -> None:
         """Take the outcome of a hook's turn."""
+        running.turn = None
         match outcome:
             case Returned(children=children):
                 self._settle(running, recovered(settlement, children))
@@ -213,30 +203,24 @@ class Runner:
                 self._settle(running, hook_failed(settlement, error, retryable=True))
 
     def _settle(self, running: Running, settlement: Settlement) -> None:
-        written = self._writer.settle(settlement)
-        written.add_done_callback(partial(self._settled, running, settlement))
+        self._writer.settle(settlement, running)
 
-    def _settled(self, running: Running, settlement: Settlement, done: Future[Written]) -> None:
-        error = done.exception()
-        if error is not None and not isinstance(error, _ABSENT) and running.refusals < _MOST_REFUSALS:
-            self._settle_refused(running, settlement, error)
-            return
-        written = Written(held=False) if error else done.result()
-        try:
-            self._tell(running, settlement, written, error)
-        finally:
-            # Where a log goes is the user's affair: were it to raise, the slot is free all the same.
-            with self._changed:
-                del self._running[running.key]
-                self._changed.notify_all()
-            self._on_settled(settlement, written)
+    def _is_refused(self, running: Running, settlement: Settlement, written: Written | BaseException) -> bool:
+        """Whether the database refused the outcome itself; then another one is on its way."""
+        if isinstance(written, (Written, *_ABSENT)) or running.refusals >= _MOST_REFUSALS:
+            return False
+        self._settle_refused(running, settlement, written)
+        return True
 
-    def _tell(self, running: Running, settlement: Settlement, written: Written, error: BaseException | None) -> None:
+    def _tell(self, running: Running, settlement: Settlement, written: Written | BaseException) -> None:
         """Tell the log and the observers what came of a settlement."""
-        if written.held:
-            log_end(settlement)
-            self._surroundings.observers.settled(settlement, running.seconds)
-        else:
+        # Where a log goes is the user's affair: were it to raise, the slot is free all the same.
+        with suppress(Exception):
+            if isinstance(written, Written) and written.held:
+                log_end(settlement)
+                self._surroundings.observers.settled(settlement, running.seconds)
+                return
+            error = written if isinstance(written, BaseException) else None
             log_loss(settlement, error)
             if error is not None:
                 self._surroundings.observers.store_failed("settle", error)
@@ -255,22 +239,6 @@ class Runner:
         else:
             # It is what was to follow the failure that is refused: better an end without it than none.
             self._settle(running, replace(settlement, children=(), recovery=Recovery(error=refused)))
-
-
-def _limit(running: Running, *, with_deadline: bool = True) -> Limit | None:
-    """Return the narrowest of a turn's limits."""
-    command = running.command
-    times = [time for time in (command.timeout, _time_left(running)) if time is not None]
-    limits = [Limit(time, attempt.timed_out(command, time)) for time in times]
-    if with_deadline and command.deadline_at is not None and command.started_at is not None:
-        limits.append(Limit(command.deadline_at - command.started_at, Expired()))
-    return min(limits, key=lambda limit: limit.time, default=None)
-
-
-def _time_left(running: Running) -> timedelta | None:
-    if running.within is None:
-        return None
-    return max(running.within - timedelta(seconds=running.elapsed_seconds), timedelta(0))
 
 
 def _hook(handler: Handler | None, ending: Ending) -> Hook | None:

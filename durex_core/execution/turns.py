@@ -1,25 +1,30 @@
 """Turns: calls of an application's code, handlers and hooks, each of which comes to exactly one outcome.
 
-A turn may be ended from several sides at once (the call returns, its time is up, the worker stops): the first one
-decides, the others change nothing.
+Only so many are called side by side; others stand in line. A turn may be ended from several sides at once (the call
+returns, its time is up, the worker stops): the first one decides, the others change nothing.
 """
 
 import asyncio
+import logging
 import threading
-from collections.abc import Callable
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from durex_core import current
-from durex_core.execution import attempt
+from durex_core.clock import monotonic_seconds
 from durex_core.execution.context import AsyncContext, Context
 from durex_core.execution.crossings import Crossings
 from durex_core.execution.loop import Loop
-from durex_core.execution.middleware import Call
 from durex_core.execution.threads import Task, Threads
-from durex_core.rules.outcomes import Outcome
+from durex_core.execution.watch import Watch
+from durex_core.rules.outcomes import Outcome, Released
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +35,67 @@ class Limit:
     outcome: Outcome
 
 
-class Turn:
-    """One call: what to call, how to read what it returns, and who is to hear of the outcome."""
+class Turn(Task):
+    """One call: what to call, how to read what it returns, and who is to hear of the outcome.
 
-    def __init__(
-        self,
-        context: Context | AsyncContext,
-        sort: Callable[[Any], Outcome],
-        conclude: Callable[[Outcome], None],
-        crossings: Crossings,
-        never_retry: tuple[type[BaseException], ...] = (),
-    ) -> None:
-        """Be ready to begin; exceptions of `never_retry` are failures for good."""
-        self.context = context
-        self.sort = sort
-        self.conclude = conclude
-        self.crossings = crossings
-        self.never_retry = never_retry
+    Attributes:
+        is_async: whether it calls a coroutine function.
+        context: what its function is given, once it is opened.
+        crossings: where it may go from a thread to the loop, or back, if it may.
+        has_begun: whether it is, or was, one of those that are called side by side; it stands in line until then.
+        waits_since_seconds: since when it stands in line, by the monotonic clock.
+        ends_at_seconds: when its limit is over, by the same clock.
+    """
+
+    __slots__ = (
+        "_lock", "context", "coroutine", "crossings", "ends_at_seconds", "has_begun", "has_ended", "is_async", "limit",
+        "turns", "waits_since_seconds",
+    )  # fmt: skip
+
+    def __init__(self, turns: "Turns", *, is_async: bool) -> None:
+        """Be ready to begin."""
+        super().__init__()
+        self.turns = turns
+        self.context: Context | AsyncContext | None = None
+        self.is_async = is_async
+        self.crossings: Crossings | None = None
+        self.has_begun = False
         self.has_ended = False
-        self.task: Task | None = None
-        self.timer: asyncio.TimerHandle | None = None
+        self.limit: Limit | None = None
+        self.waits_since_seconds = 0.0
+        self.ends_at_seconds = 0.0
         self.coroutine: asyncio.Task[None] | None = None
         self._lock = threading.Lock()
 
-    def end(self) -> bool:
+    @abstractmethod
+    def opened(self) -> Outcome | None:
+        """Do what comes right before the call: see to its context and its limit.
+
+        An outcome says that there is to be no call.
+        """
+
+    @abstractmethod
+    def call(self) -> Any:
+        """Call the function; if it is a coroutine function, return what is to be awaited."""
+
+    @abstractmethod
+    def sort(self, value: Any) -> Outcome:
+        """Read what the function returned."""
+
+    @abstractmethod
+    def failed(self, error: BaseException) -> Outcome:
+        """Read what the function, or `sort`, raised."""
+
+    @abstractmethod
+    def conclude(self, outcome: Outcome) -> None:
+        """Hear of the outcome."""
+
+    def end(self) -> None:
+        """Hear that its time is up."""
+        assert self.limit is not None
+        self.turns.stop(self, self.limit.outcome)
+
+    def is_first_end(self) -> bool:
         """Say whether this call, of all those that may come, is the one that ends the turn."""
         with self._lock:
             is_first, self.has_ended = not self.has_ended, True
@@ -61,9 +103,14 @@ class Turn:
 
     def cancel(self) -> None:
         """Cancel what it runs on the loop; call it there."""
-        self.crossings.cancel()
+        if self.crossings is not None:
+            self.crossings.cancel()
         if self.coroutine is not None:
             self.coroutine.cancel()
+
+    def work(self) -> None:
+        """Call a plain function, in a thread."""
+        self.turns.take(self)
 
 
 class Turns:
@@ -72,8 +119,12 @@ class Turns:
     def __init__(self, concurrency: int) -> None:
         """Start the event loop; at most `concurrency` threads follow when they are needed."""
         self.loop = Loop()
-        self._threads = Threads(concurrency)
+        self._concurrency = concurrency
+        self._watch = Watch()
+        self._threads = Threads(concurrency, self._watch)
         self._lock = threading.Lock()
+        self._line: deque[Turn] = deque()
+        self._side_by_side = 0
         self._outlived: list[Crossings] = []
 
     @property
@@ -82,82 +133,137 @@ class Turns:
         with self._lock:
             return self._threads.stuck + sum(crossings.has_threads for crossings in self._outlived)
 
+    @property
+    def waits_since_seconds(self) -> float | None:
+        """Since when the first in line stands there, by the monotonic clock; None: nobody does."""
+        with self._lock:
+            while self._line and self._line[0].has_ended:
+                self._line.popleft()
+            return self._line[0].waits_since_seconds if self._line else None
+
     def crossings(self) -> Crossings:
         """Return the crossings of a new turn."""
         return Crossings(self.loop.asyncio)
 
-    def begin(self, turn: Turn, call: Call, limit: Limit | None) -> None:
-        """Start a call, and a timer for it."""
-        if limit is not None:
-            turn.context.ends_in(limit.time)
-        if call.is_async:
-            self.loop.call(self._start_coroutine, turn, call)
-        else:
-            turn.task = self._threads.run(lambda: self._run_function(turn, call))
-        if limit is not None:
-            self.loop.call(self._set_timer, turn, limit)
-
-    def end(self, turn: Turn, outcome: Outcome) -> None:
-        """Let a turn come to this outcome, unless it has come to another one."""
-        if turn.end():
-            if turn.timer is not None:
-                self.loop.call(turn.timer.cancel)
-            turn.conclude(outcome)
-
-    def stop(self, turn: Turn, outcome: Outcome) -> None:
-        """Let a turn come to this outcome while its call still runs, unless it has come to another one."""
-        if not turn.end():
-            return
-        if turn.timer is not None:
-            self.loop.call(turn.timer.cancel)
-        # Before the outcome is read: what the call tells from here on is refused, and nothing of it gets lost.
-        turn.context.cancel()
-        self.loop.call(turn.cancel)
-        if turn.task is not None:
-            # Before its slot is free: whoever takes that needs another thread.
-            self._threads.give_up(turn.task)
+    def begin(self, turns: Sequence[Turn], *, is_urgent: bool = False) -> None:
+        """Let turns begin, in this order, as far as there is room; the others stand in line, the urgent ones first."""
+        now_seconds = monotonic_seconds()
+        for turn in turns:
+            turn.waits_since_seconds = now_seconds
         with self._lock:
-            still = [crossings for crossings in self._outlived if crossings.has_threads]
-            self._outlived = [*still, turn.crossings]
-        turn.conclude(outcome)
+            self._line.extendleft(turns) if is_urgent else self._line.extend(turns)
+        while following := self._next():
+            self._go(following)
 
-    def abandon(self, turn: Turn) -> None:
-        """Tell a call that its lease is lost: it may end as it likes, nobody hears of it."""
-        turn.context.lose_lease()
-        self.loop.call(turn.cancel)
-
-    def close(self) -> None:
-        """Stop the threads and the event loop; call it when no turn is left."""
-        self._threads.close()
-        self.loop.close()
-
-    def _run_function(self, turn: Turn, call: Call) -> None:
+    def take(self, turn: Turn) -> None:
+        """Call a plain function here and now."""
         if turn.has_ended:
             return
         # Threads are used again: what a handler leaves in context variables is not for the next one.
-        self.end(turn, copy_context().run(_outcome, turn, call))
+        outcome = copy_context().run(self._called, turn)
+        if turn.is_first_end():
+            self._conclude(turn, outcome)
+            self._leave()
 
-    def _start_coroutine(self, turn: Turn, call: Call) -> None:
-        if not turn.has_ended:
-            turn.coroutine = self.loop.asyncio.create_task(self._run_coroutine(turn, call))
+    def stop(self, turn: Turn, outcome: Outcome) -> None:
+        """Let a turn come to this outcome, whether or not its call still runs, unless it has come to another one."""
+        if not turn.is_first_end():
+            return
+        # Before the outcome is read: what the call tells from here on is refused, and nothing of it gets lost.
+        if turn.context is not None:
+            turn.context.cancel()
+        with self._lock:
+            has_begun = turn.has_begun
+        if has_begun:
+            self.loop.call(turn.cancel)
+            # Before its place is free: whoever takes that needs another thread.
+            if not turn.is_async:
+                self._threads.give_up(turn)
+            self._keep_in_sight(turn)
+        self._conclude(turn, outcome)
+        if has_begun:
+            self._leave()
 
-    async def _run_coroutine(self, turn: Turn, call: Call) -> None:
+    def abandon(self, turn: Turn) -> None:
+        """Tell a call that its lease is lost: it may end as it likes, nobody hears of it."""
+        if turn.context is None:
+            self.stop(turn, Released("its lease was lost before it began"))
+        else:
+            turn.context.lose_lease()
+            self.loop.call(turn.cancel)
+
+    def close(self) -> None:
+        """Stop the threads and the event loop; call it when no turn is left."""
+        self._watch.close()
+        self._threads.close()
+        self.loop.close()
+
+    def _next(self) -> Turn | None:
+        """Take the next turn out of the line, if there is room for one."""
+        with self._lock:
+            while self._line and self._side_by_side < self._concurrency:
+                turn = self._line.popleft()
+                if not turn.has_ended:
+                    turn.has_begun = True
+                    self._side_by_side += 1
+                    return turn
+        return None
+
+    def _go(self, turn: Turn) -> None:
+        if turn.is_async:
+            self.loop.call(self._start_coroutine, turn)
+        else:
+            self._threads.run(turn)
+
+    def _leave(self) -> None:
+        """Let the next ones begin in the place of a turn that ended."""
+        with self._lock:
+            self._side_by_side -= 1
+        while turn := self._next():
+            self._go(turn)
+
+    def _conclude(self, turn: Turn, outcome: Outcome) -> None:
+        if turn.limit is not None:
+            self._watch.discard(turn)
         try:
-            with current.running(turn.context):
-                outcome = turn.sort(await call.function())
+            turn.conclude(outcome)
+        except BaseException:  # noqa: BLE001  a lease that runs out is better than a thread less
+            _log.exception("the outcome of a turn could not be taken")
+
+    def _called(self, turn: Turn) -> Outcome:
+        try:
+            return self._opened(turn) or turn.sort(turn.call())
+        except BaseException as error:  # noqa: BLE001  a handler may raise anything; the thread must go on
+            return turn.failed(error)
+
+    def _opened(self, turn: Turn) -> Outcome | None:
+        """Open a turn, and keep an eye on its time."""
+        outcome = turn.opened()
+        context, limit = turn.context, turn.limit
+        if outcome is not None or context is None:
+            return outcome
+        current.enter(context)
+        if limit is not None:
+            turn.ends_at_seconds = monotonic_seconds() + limit.time.total_seconds()
+            context.ends_in(limit.time)
+            self._watch.add(turn)
+        return None
+
+    def _keep_in_sight(self, turn: Turn) -> None:
+        """Remember the threads that an outlived call may still hold."""
+        with self._lock:
+            still = [crossings for crossings in self._outlived if crossings.has_threads]
+            self._outlived = [*still, turn.crossings] if turn.crossings else still
+
+    def _start_coroutine(self, turn: Turn) -> None:
+        if not turn.has_ended:
+            turn.coroutine = self.loop.asyncio.create_task(self._run_coroutine(turn))
+
+    async def _run_coroutine(self, turn: Turn) -> None:
+        try:
+            outcome = self._opened(turn) or turn.sort(await turn.call())
         except BaseException as error:  # noqa: BLE001  a handler may raise anything; the loop must go on
-            outcome = attempt.failed(error, turn.never_retry)
-        self.end(turn, outcome)
-
-    def _set_timer(self, turn: Turn, limit: Limit) -> None:
-        turn.timer = self.loop.asyncio.call_later(limit.time.total_seconds(), self.stop, turn, limit.outcome)
-        if turn.has_ended:
-            turn.timer.cancel()
-
-
-def _outcome(turn: Turn, call: Call) -> Outcome:
-    try:
-        with current.running(turn.context):
-            return turn.sort(call.function())
-    except BaseException as error:  # noqa: BLE001  a handler may raise anything; the thread must go on
-        return attempt.failed(error, turn.never_retry)
+            outcome = turn.failed(error)
+        if turn.is_first_end():
+            self._conclude(turn, outcome)
+            self._leave()

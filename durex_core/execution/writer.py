@@ -1,7 +1,8 @@
 """The writer: every write of a running attempt, gathered and committed in groups.
 
 Attempts end at the same time all over a process; their writes wait together and share one commit. Each caller learns
-of its own: whether its lease still held, once it is durable. A group that the database refuses is halved until the
+of its own: whether its lease still held, once it is durable. A lone settlement is written at once; one beside attempts
+that began a moment ago waits a few milliseconds for theirs. A group that the database refuses is halved until the
 refused write stands alone, so that one bad write fails its caller and not its neighbours.
 """
 
@@ -10,8 +11,11 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, Protocol
 
+from durex_core.clock import monotonic_seconds
 from durex_core.errors import DatabaseBusy, DatabaseUnavailable
 from durex_core.execution.commits import Ahead, Commits, Note, Write, Written
 from durex_core.model import Command
@@ -20,9 +24,38 @@ from durex_core.store import commands
 from durex_core.store.database import Database
 
 _GROUP = 500
+_LONGEST_SECONDS = 0.005
 _PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)
 
+_HELD = Written(held=True)
+_LOST = Written(held=False)
+
 _log = logging.getLogger(__name__)
+
+Ended = tuple[Any, Settlement, Written | BaseException]
+"""Whose settlement it is, as they said, and what came of it."""
+
+
+class Reports(Protocol):
+    """Who settles, and hears of it."""
+
+    def settled(self, ended: Sequence[Ended]) -> None:
+        """Hear what came of settlements, of one group."""
+        ...
+
+    def soon(self, ended: int) -> float:
+        """Say for how many seconds more settlements may well come, beside so many; 0 or less: do not wait for them."""
+        ...
+
+
+@dataclass(slots=True)
+class _Settling(Write):
+    owner: Any = None
+
+
+@dataclass(slots=True)
+class _Telling(Write):
+    written: Future[Written] | None = None
 
 
 class Writer:
@@ -32,29 +65,35 @@ class Writer:
         """Write to a database; extended leases last for `lease`, and `ahead` hears of what will be ready."""
         self._commits = Commits(database, lease=lease, ahead=ahead)
         self._queue: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._reports: Reports | None = None
         self._thread = threading.Thread(target=self._run, name="durex-writer", daemon=True)
         self._thread.start()
 
-    def settle(self, settlement: Settlement) -> Future[Written]:
-        """Store how an attempt ended."""
-        return self._put(Write(settlement.command, settlement=settlement))
+    def report_to(self, reports: Reports) -> None:
+        """Tell somebody what comes of settlements."""
+        self._reports = reports
+
+    def settle(self, settlement: Settlement, owner: Any) -> None:
+        """Store how an attempt ended; whoever is reported to hears what came of it, and the owner's name."""
+        self._queue.put(_Settling(settlement.command, settlement, owner=owner))
 
     def note(self, command: Command, note: Note) -> Future[Written]:
         """Store what a running attempt tells of itself, in place of what it told before."""
-        return self._put(Write(command, note=note))
+        return self._tell(command, note)
 
     def extend(self, command: Command) -> Future[Written]:
         """Extend the lease of a running attempt."""
-        return self._put(Write(command))
+        return self._tell(command, None)
 
     def close(self) -> None:
         """Write what is left and stop."""
         self._queue.put(None)
         self._thread.join()
 
-    def _put(self, write: Write) -> Future[Written]:
-        self._queue.put(write)
-        return write.written
+    def _tell(self, command: Command, note: Note | None) -> Future[Written]:
+        written: Future[Written] = Future()
+        self._queue.put(_Telling(command, note=note, written=written))
+        return written
 
     def _run(self) -> None:
         closing = False
@@ -64,14 +103,31 @@ class Writer:
                 self._write(group)
 
     def _gather(self) -> tuple[list[Write], bool]:
+        """Return what there is to write now, and whether nothing is to follow."""
         group: list[Write] = []
         write = self._queue.get()
+        patient_until_seconds = monotonic_seconds() + _LONGEST_SECONDS
         while write is not None:
             group.append(write)
-            if len(group) == _GROUP or self._queue.empty():
+            if len(group) == _GROUP:
                 return group, False
-            write = self._queue.get()
+            try:
+                write = self._queue.get_nowait()
+            except queue.Empty:
+                seconds = min(self._soon(group), patient_until_seconds - monotonic_seconds())
+                if seconds <= 0:
+                    return group, False
+                try:
+                    write = self._queue.get(timeout=seconds)
+                except queue.Empty:
+                    return group, False
         return group, True
+
+    def _soon(self, group: Sequence[Write]) -> float:
+        """Return for how many seconds to wait for more. Who tells something of itself waits for the answer."""
+        if self._reports is None or any(write.settlement is None for write in group):
+            return 0.0
+        return self._reports.soon(len(group))
 
     def _write(self, group: Sequence[Write]) -> None:
         try:
@@ -79,15 +135,38 @@ class Writer:
         except Exception as error:  # noqa: BLE001  whatever it is belongs to the callers, the thread goes on
             self._divide(group, error)
         else:
-            for write in group:
-                # Whoever ends a part of a join wakes for all joins of the group: which was the last is not told.
-                woken = tuple(settled.woken) if write.settlement and write.command.join_id else ()
-                write.written.set_result(Written(commands.fence(write.command) in settled.held, woken))
+            self._answer(group, [self._came_of(write, settled) for write in group])
+
+    def _came_of(self, write: Write, settled: commands.Settled) -> Written:
+        is_held = commands.fence(write.command) in settled.held
+        # Whoever ends a part of a join wakes for all joins of the group: which was the last is not told.
+        if write.settlement and write.command.join_id and settled.woken:
+            return Written(is_held, tuple(settled.woken))
+        return _HELD if is_held else _LOST
+
+    def _answer(self, group: Sequence[Write], written: Sequence[Written | Exception]) -> None:
+        """Tell everybody what came of their writes."""
+        ended: list[Ended] = []
+        for write, answer in zip(group, written, strict=True):
+            match write:
+                case _Settling(settlement=Settlement() as settlement, owner=owner):
+                    ended.append((owner, settlement, answer))
+                case _Telling(written=Future() as future) if isinstance(answer, Written):
+                    future.set_result(answer)
+                case _Telling(written=Future() as future) if isinstance(answer, Exception):
+                    future.set_exception(answer)
+        if ended and self._reports is not None:
+            self._report(self._reports, ended)
+
+    def _report(self, reports: Reports, ended: Sequence[Ended]) -> None:
+        try:
+            reports.settled(ended)
+        except Exception:  # noqa: BLE001  the thread goes on: others wait for it
+            _log.exception("what came of %s settlements could not be told", len(ended))
 
     def _divide(self, group: Sequence[Write], error: Exception) -> None:
         if len(group) == 1 or isinstance(error, DatabaseUnavailable):
-            for write in group:
-                write.written.set_exception(error)
+            self._answer(group, [error] * len(group))
             return
         middle = len(group) // 2
         self._write(group[:middle])

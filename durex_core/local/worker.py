@@ -34,6 +34,7 @@ from durex_core.passes.execute import execute
 from durex_core.passes.prune import prune
 from durex_core.passes.rescue import rescue
 from durex_core.registry import Registry
+from durex_core.rules.ahead import Pace, to_claim
 from durex_core.rules.outcomes import Settlement
 from durex_core.rules.wakes import Due
 from durex_core.store import commands
@@ -47,6 +48,7 @@ _TIDY_EVERY_SECONDS = 60.0
 _DISPATCH_EVERY_SECONDS = 1.0
 _SHORTEST_WAIT_SECONDS = 0.01
 _LIMITED_SECONDS = 1.0
+_LONG_WAIT_SECONDS = 1.0
 _PAUSE_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
@@ -82,6 +84,8 @@ class Worker:
         self._retention = retention or RetentionPolicy()
         self._surroundings = surroundings or Surroundings()
         self._is_stopping = False
+        self._ended = 0
+        self._pace = Pace()
         self._has_news = threading.Event()
         self._rest = Rest(self._bell, lease)
         self._sweeping = [Duty(self._publish, _SWEEP_EVERY_SECONDS), Duty(self._prune, _SWEEP_EVERY_SECONDS)]
@@ -139,8 +143,12 @@ class Worker:
 
     def _execute(self, runner: Runner) -> float:
         """Start what is ready, and return for how many seconds nothing will be."""
-        if not runner.free:
-            return math.inf
+        if (waiting_seconds := runner.waiting_seconds) is not None and waiting_seconds > _LONG_WAIT_SECONDS:
+            # What was claimed ahead of quick handlers stands behind slow ones: others may be free.
+            runner.release("the worker could not begin it soon", only_waiting=True)
+            self._has_news.set()
+        if not self._wanted(runner):
+            return math.inf if waiting_seconds is None else _LONG_WAIT_SECONDS
         lots = list(self._lots())
         # Each lot has its turn, whether or not the one before it left something.
         seconds = [self._claim(runner, queues, room) for queues, room in lots]
@@ -152,11 +160,18 @@ class Worker:
         """Start what is ready in these queues, as far as there is room; return when to look again (0: at once)."""
         if room == 0:
             return _LIMITED_SECONDS  # a slot that comes free rings, but nobody rings when a limit is raised
-        limit = runner.free if room is None else min(runner.free, room)
+        limit = self._wanted(runner)
+        if room is not None:
+            limit = max(0, min(self._concurrency - runner.unsettled, room - runner.unopened))
         if not limit:
             return math.inf
         executed = execute(self._database, runner, queues=queues, limit=limit, lease=self._lease, worker=self.name)
         return 0.0 if executed.is_more else self._next_due(queues)
+
+    def _wanted(self, runner: Runner) -> int:
+        """Return how many commands to claim now."""
+        pace = self._pace.look(self._ended, monotonic_seconds())
+        return to_claim(self._concurrency, runner.unsettled, pace)
 
     def _next_due(self, queues: Sequence[str]) -> float:
         """Return for how long nothing becomes ready by itself in these queues, and no lease in them ends."""
@@ -209,6 +224,7 @@ class Worker:
     def _on_settled(self, settlement: Settlement, written: Written) -> None:
         if written.woken or (written.held and settlement.children):
             self._has_news.set()
+        self._ended += 1
         self._bell.ring()
 
     def _wind_down(self, runner: Runner) -> None:
@@ -293,7 +309,9 @@ class Heart:
 
     def _beat(self) -> None:
         while not self._closing.wait(self._every_seconds):
-            beats = [(running, self._writer.extend(running.command)) for running in self._runner.running]
+            # A lease that began since the last beat but one lasts for another two.
+            old = [running for running in self._runner.running if running.age_seconds > self._every_seconds / 2]
+            beats = [(running, self._writer.extend(running.command)) for running in old]
             for running, held in beats:
                 if held.exception() is None and not held.result().held:
                     self._runner.abandon(running)

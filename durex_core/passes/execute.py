@@ -13,8 +13,8 @@ from durex_core.store.database import Database
 class Starts(Protocol):
     """Whoever runs claimed commands."""
 
-    def start(self, command: Command, *, within: timedelta | None = None) -> None:
-        """Begin an attempt, which settles by itself; `within` bounds it further than its own timeout does."""
+    def start(self, commands: Sequence[Command], *, within: timedelta | None = None) -> None:
+        """Begin attempts, which settle by themselves; `within` bounds them further than their own timeouts do."""
         ...
 
 
@@ -44,6 +44,5 @@ def execute(
     """
     with database.autocommit() as connection:
         claimed = commands.claim(connection, queues, limit=limit, lease=lease, worker=worker, now=now)
-    for command in claimed.commands:
-        runner.start(command, within=within)
+    runner.start(claimed.commands, within=within)
     return Executed(len(claimed.commands), claimed.is_more, claimed.due_in)

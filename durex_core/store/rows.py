@@ -100,13 +100,18 @@ def cancelled_row(command: NewCommand, error: ErrorInfo) -> Row:
 
 def finish_row(settlement: Settlement) -> Row:
     """Return a settlement as `commands/finish` takes it."""
-    return fence_row(settlement.command) | {
+    row = {
+        "id": str(settlement.command.id),
+        "lease_number": settlement.command.lease_number,
         "state": settlement.state,
         "retention": Retention.of(settlement.state),
         "result": settlement.result,
-        "error": _error_row(settlement.error),
-        "recovery": asdict(settlement.recovery) if settlement.recovery else None,
     }
+    if settlement.error:
+        row["error"] = _error_row(settlement.error)
+    if settlement.recovery:
+        row["recovery"] = asdict(settlement.recovery)
+    return row
 
 
 def repeat_row(settlement: Settlement) -> Row:

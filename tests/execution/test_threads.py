@@ -8,8 +8,10 @@ import pytest
 from factories import LEASE, claimed_command, error_info
 from staging import wait_until
 
+from durex_core.clock import monotonic_seconds
 from durex_core.execution.runner import Runner
-from durex_core.execution.threads import Threads
+from durex_core.execution.threads import Task, Threads
+from durex_core.execution.watch import Watch
 from durex_core.execution.writer import Writer
 from durex_core.rules.outcomes import Failed
 from durex_core.store import commands
@@ -19,11 +21,30 @@ def alive(name="durex-"):
     return [thread for thread in threading.enumerate() if thread.name.startswith(name)]
 
 
+class Work(Task):
+    """A task that calls a function."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.work = function
+
+
+class Pool(Threads):
+    """Threads that take functions."""
+
+    def run(self, function):
+        task = Work(function)
+        super().run(task)
+        return task
+
+
 @pytest.fixture
 def threads():
     """A pool of three threads."""
-    made = Threads(3)
+    watch = Watch()
+    made = Pool(3, watch)
     yield made
+    watch.close()
     made.close()
     wait_until(lambda: not alive("durex-handler"))
 
@@ -38,7 +59,7 @@ def test_one_task_at_a_time_needs_one_thread(threads):
         done = threading.Event()
         threads.run(done.set)
         assert done.wait(5)
-        wait_until(lambda: threads._busy == 0)
+        wait_until(lambda: threads._at_work == 0)
     assert len(alive("durex-handler")) == 1
 
 
@@ -64,10 +85,65 @@ def test_there_are_never_more_threads_than_the_size(threads):
     assert len(alive("durex-handler")) == 3
 
 
+def test_another_thread_joins_in_only_if_nothing_was_taken_and_the_look_is_in_time():
+    """Where tasks are taken, or the look comes late, threads compute: more of them would take turns with those."""
+    watch = Watch()
+    watch.close()  # it does not look by itself
+    threads = Pool(8, watch)
+    release = threading.Event()
+    tasks = [threads.run(lambda: release.wait(20)) for _ in range(8)]
+    wait_until(lambda: tasks[0].is_taken)
+
+    usher = threads._usher
+    usher.taken -= 1
+    threads.look(usher)
+    assert threads._at_work == 1
+    late = threads._usher
+    late.ends_at_seconds -= 1
+    threads.look(late)
+    assert threads._at_work == 1
+    for at_work in (2, 4, 8):
+        wait_until(lambda now=threads._at_work: threads._taken == now)
+        threads._usher.taken = threads._taken
+        threads._usher.ends_at_seconds = monotonic_seconds()
+        threads.look(threads._usher)
+        assert threads._at_work == at_work
+
+    release.set()
+    wait_until(lambda: threads._at_work == 0)
+    threads.close()
+    wait_until(lambda: not alive("durex-handler"))
+
+
+def test_threads_that_wait_are_joined_by_others_at_once(threads):
+    together = threading.Barrier(3)
+    for _ in range(3):
+        threads.run(lambda: together.wait(5))
+    wait_until(lambda: threads._at_work == 0)
+    assert len(alive("durex-handler")) == 3
+    assert not together.broken
+
+
+def test_a_task_that_was_given_up_before_it_was_taken_is_not_done(threads):
+    release, done = threading.Event(), threading.Event()
+    for _ in range(3):
+        threads.run(lambda: release.wait(20))
+    given_up = threads.run(done.set)
+    threads.give_up(given_up)
+    release.set()
+    last = threading.Event()
+    threads.run(last.set)
+
+    assert last.wait(5)
+    assert (done.is_set(), threads.stuck) == (False, 0)
+
+
 def test_a_thread_that_was_given_up_is_replaced_and_ends_with_its_task(threads):
     release = threading.Event()
     for _ in range(3):
-        threads.give_up(threads.run(lambda: release.wait(20)))
+        stuck = threads.run(lambda: release.wait(20))
+        wait_until(lambda task=stuck: task.is_taken)
+        threads.give_up(stuck)
     assert threads.stuck == 3
 
     together = threading.Barrier(4)
@@ -87,6 +163,7 @@ def test_to_give_up_a_task_that_is_over_or_given_up_changes_nothing(threads):
     wait_until(lambda: over.is_over)
     release = threading.Event()
     stuck = threads.run(lambda: release.wait(20))
+    wait_until(lambda: stuck.is_taken)
     for _ in range(3):
         threads.give_up(over)
         threads.give_up(stuck)
@@ -107,16 +184,16 @@ def test_a_timer_that_fires_when_its_attempt_has_just_ended_gives_up_no_thread(a
 
     writer = Writer(database, lease=LEASE)
     runner = Runner(app.registry, writer, concurrency=1, on_settled=lambda *_: None, random=Random(1))
-    runner.start(claimed_command(name="wait", queue="wait"))
+    runner.start([claimed_command(name="wait", queue="wait")])
     (running,) = runner.running
     turn, turns = running.turn, runner._turns
-    assert turn.end()
+    wait_until(lambda: turn.is_taken)
+    assert turn.is_first_end()
 
-    turns.loop.call(turns.stop, turn, Failed(error_info(), how="timed_out"))
-    turns.loop.call(release.set)
-    assert release.wait(5)
-    wait_until(lambda: turn.task.is_over)
-    assert (runner.stuck, turns._threads._started) == (0, 1)
+    turns.stop(turn, Failed(error_info(), how="timed_out"))
+    release.set()
+    wait_until(lambda: turn.is_over)
+    assert (runner.stuck, len(alive("durex-handler"))) == (0, 1)
     runner.close()
     writer.close()
 
@@ -136,7 +213,7 @@ def test_an_attempt_that_times_out_and_returns_later_is_settled_once(app, databa
     )
     with database.autocommit() as connection:
         (claimed,) = commands.claim(connection, ["wait"], limit=1, lease=LEASE, worker="test").commands
-    runner.start(claimed)
+    runner.start([claimed])
     assert runner.wait_until_idle(10)
     release.set()
     wait_until(lambda: runner.stuck == 0)

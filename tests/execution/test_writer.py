@@ -1,10 +1,11 @@
 """The writer: what gathers while one commit is under way shares the next, and each caller learns of its own write."""
 
 import threading
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from factories import LEASE, QUEUE, new_command, new_join
@@ -12,10 +13,10 @@ from staging import Stage, wait_until
 
 from durex_core.errors import DatabaseUnavailable
 from durex_core.execution.commits import Note, Written
-from durex_core.execution.writer import Writer
+from durex_core.execution.writer import Ended, Writer
 from durex_core.model import State
 from durex_core.rules.lifecycle import decide
-from durex_core.rules.outcomes import Failed, Repeated, Returned
+from durex_core.rules.outcomes import Failed, Repeated, Returned, Settlement
 from durex_core.rules.wakes import Due
 from durex_core.store import commands
 
@@ -27,7 +28,7 @@ only_on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirec
 @pytest.fixture
 def writer(database):
     """A writer that is closed at the end."""
-    made = Writer(database, lease=LEASE)
+    made = AnsweringWriter(database, lease=LEASE)
     yield made
     made.close()
 
@@ -51,6 +52,29 @@ def claim_again(database, count, lease=LEASE):
 
 def completed(command, result=None, children=()):
     return decide(command, Returned(result, children), 0.0)
+
+
+class AnsweringWriter(Writer):
+    """A writer that answers each settlement with a future."""
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.report_to(self)
+
+    def settle(self, settlement: Settlement) -> Future[Written]:  # type: ignore[override]
+        """Store how an attempt ended."""
+        written: Future[Written] = Future()
+        super().settle(settlement, written)
+        return written
+
+    def settled(self, ended: Sequence[Ended]) -> None:
+        """Tell each future."""
+        for written, _, answer in ended:
+            written.set_exception(answer) if isinstance(answer, Exception) else written.set_result(answer)
+
+    def soon(self, ended: int) -> float:  # noqa: ARG002  whoever it is
+        """Wait for nobody."""
+        return 0.0
 
 
 def held_up(writer: Writer, stage: Stage, first):
@@ -164,7 +188,7 @@ def test_an_attempt_and_its_successor_in_one_commit_are_told_apart(writer, claim
 
 
 def test_an_extended_lease_lasts_from_now(database, claimed):
-    writer = Writer(database, lease=timedelta(hours=1))
+    writer = AnsweringWriter(database, lease=timedelta(hours=1))
     (command,) = claimed(1, lease=timedelta(seconds=5))
 
     assert writer.extend(command).result(SOON).held
@@ -235,7 +259,7 @@ def telling(database, stage):
 
     def make(look):
         ahead = Ahead(stage, look)
-        made.append(Writer(database, lease=LEASE, ahead=ahead))
+        made.append(AnsweringWriter(database, lease=LEASE, ahead=ahead))
         return made[-1], ahead
 
     yield make
@@ -307,7 +331,7 @@ def test_if_nobody_can_be_told_for_want_of_a_database_nothing_is_committed_and_a
 
 
 def test_close_writes_what_is_left(database, claimed, stage):
-    writer = Writer(database, lease=LEASE)
+    writer = AnsweringWriter(database, lease=LEASE)
     first, *rest = claimed(20)
     with stage.holding_writes():
         held = [held_up(writer, stage, completed(first))]

@@ -1,7 +1,7 @@
 """The runner of a simulated worker: real handlers, outcomes and rules, side by side in virtual time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from random import Random
@@ -45,14 +45,14 @@ class SimulatedRunner:
         self._random = random
         self._on_settled = on_settled
 
-    def start(self, command: Command, *, within: timedelta | None = None) -> None:
-        """Begin the attempt of a claimed command, or let it come to its end."""
+    def start(self, commands: Sequence[Command], *, within: timedelta | None = None) -> None:
+        """Begin the attempts of claimed commands, or let them come to their ends."""
         here = self._world.processes.here
         assert here is not None
-        process = Process(
-            f"{here.name}.{command.name}", here.home, here.life, here.skew, is_attempt=True, on_end=_raise
-        )
-        self._world.start(process, partial(self._run, command, within))
+        for command in commands:
+            name = f"{here.name}.{command.name}"
+            process = Process(name, here.home, here.life, here.skew, is_attempt=True, on_end=_raise)
+            self._world.start(process, partial(self._run, command, within))
 
     def close(self) -> None:
         """Do nothing: no thread was started."""
