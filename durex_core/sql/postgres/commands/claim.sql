@@ -3,51 +3,58 @@
 -- history; a command whose budget is spent, or whose time is over, keeps its attempt number and is handed over for its
 -- ending. The last row, like all of them, says what the claim left: whether more is ready, and in how many seconds
 -- another command becomes ready by itself. If nothing was taken it is a row without a command.
-WITH lane AS MATERIALIZED (
+WITH lane AS (
     SELECT jsonb_array_elements_text(:queues) AS queue
+),
+expired AS MATERIALIZED (
+    SELECT id, priority, ready_at
+    FROM durex.commands
+    WHERE state = 'started' AND lease_expires_at <= :now AND queue = ANY (ARRAY(SELECT queue FROM lane))
+    ORDER BY lease_expires_at
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+),
+overdue AS MATERIALIZED (
+    SELECT found.id, found.priority, found.ready_at
+    FROM lane CROSS JOIN LATERAL (
+        SELECT id, priority, ready_at
+        FROM durex.commands
+        WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL AND expires_at <= :now
+        ORDER BY expires_at
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ) AS found
+),
+due AS MATERIALIZED (
+    SELECT found.id, found.priority, found.ready_at
+    FROM lane CROSS JOIN LATERAL (
+        SELECT id, priority, ready_at
+        FROM durex.commands
+        WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at <= :now
+        ORDER BY ready_at
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ) AS found
+),
+pending AS MATERIALIZED (
+    SELECT found.id, found.priority, found.ready_at
+    FROM lane CROSS JOIN LATERAL (
+        SELECT id, priority, ready_at
+        FROM durex.commands
+        WHERE queue = lane.queue AND state = 'pending'
+        ORDER BY priority DESC, ready_at
+        LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ) AS found
 ),
 chosen AS MATERIALIZED (
     -- What is overdue may be due or pending too: no scan passes over it, since there may be many before the others.
     SELECT DISTINCT ON (priority, ready_at, id) priority, ready_at, id
     FROM (
-        SELECT * FROM (
-            SELECT priority, ready_at, id
-            FROM durex.commands
-            WHERE state = 'started' AND lease_expires_at <= :now AND queue = ANY (ARRAY(SELECT queue FROM lane))
-            ORDER BY lease_expires_at
-            LIMIT :limit
-            FOR UPDATE SKIP LOCKED
-        ) AS expired
-        UNION ALL
-        SELECT found.*
-        FROM lane CROSS JOIN LATERAL (
-            SELECT * FROM (
-                SELECT priority, ready_at, id
-                FROM durex.commands
-                WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL AND expires_at <= :now
-                ORDER BY expires_at
-                LIMIT :limit
-                FOR UPDATE SKIP LOCKED
-            ) AS overdue
-            UNION ALL
-            SELECT * FROM (
-                SELECT priority, ready_at, id
-                FROM durex.commands
-                WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at <= :now
-                ORDER BY ready_at
-                LIMIT :limit
-                FOR UPDATE SKIP LOCKED
-            ) AS due
-            UNION ALL
-            SELECT * FROM (
-                SELECT priority, ready_at, id
-                FROM durex.commands
-                WHERE queue = lane.queue AND state = 'pending'
-                ORDER BY priority DESC, ready_at
-                LIMIT :limit
-                FOR UPDATE SKIP LOCKED
-            ) AS pending
-        ) AS found
+        SELECT * FROM expired
+        UNION ALL SELECT * FROM overdue
+        UNION ALL SELECT * FROM due
+        UNION ALL SELECT * FROM pending
     ) AS candidate
     ORDER BY priority DESC, ready_at, id
     LIMIT :limit
@@ -80,68 +87,67 @@ claimed AS (
     WHERE command.id = ANY (ARRAY(SELECT id FROM chosen))
     RETURNING command.*
 ),
+beyond AS (
+    -- What each queue has besides: whether something is ready, and when something will be. What is least urgent is
+    -- looked at first: if much is left, nothing was taken there yet.
+    SELECT
+        CASE WHEN (SELECT count(*) FROM chosen) = :limit THEN coalesce(
+            (
+                SELECT true
+                FROM durex.commands
+                WHERE queue = lane.queue AND state = 'pending' AND id NOT IN (SELECT id FROM chosen)
+                ORDER BY priority, ready_at DESC
+                LIMIT 1
+            ),
+            (
+                SELECT true
+                FROM durex.commands
+                WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at <= :now
+                  AND id NOT IN (SELECT id FROM chosen)
+                ORDER BY ready_at DESC
+                LIMIT 1
+            ),
+            (
+                SELECT true
+                FROM durex.commands
+                WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL AND expires_at <= :now
+                  AND id NOT IN (SELECT id FROM chosen)
+                ORDER BY expires_at DESC
+                LIMIT 1
+            )
+        ) END AS is_ready,
+        least(
+            (
+                -- What was chosen just now is being run.
+                SELECT ready_at
+                FROM durex.commands
+                WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at > :now
+                  AND id NOT IN (SELECT id FROM chosen)
+                ORDER BY ready_at
+                LIMIT 1
+            ),
+            (
+                SELECT expires_at
+                FROM durex.commands
+                WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL AND expires_at > :now
+                  AND id NOT IN (SELECT id FROM chosen)
+                ORDER BY expires_at
+                LIMIT 1
+            )
+        ) AS moment
+    FROM lane
+),
 ahead AS (
     SELECT
-        -- Who took less than it might took all, but for what others are claiming. What is least urgent is looked at
-        -- first: there nothing was taken yet, unless little was left.
-        CASE WHEN (SELECT count(*) FROM chosen) = :limit THEN EXISTS (
-            SELECT
-            FROM lane CROSS JOIN LATERAL (
-                (
-                    SELECT
-                    FROM durex.commands
-                    WHERE queue = lane.queue AND state = 'pending' AND id NOT IN (SELECT id FROM chosen)
-                    ORDER BY priority, ready_at DESC
-                    LIMIT 1
-                )
-                UNION ALL
-                (
-                    SELECT
-                    FROM durex.commands
-                    WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at <= :now
-                      AND id NOT IN (SELECT id FROM chosen)
-                    ORDER BY ready_at DESC
-                    LIMIT 1
-                )
-                UNION ALL
-                (
-                    SELECT
-                    FROM durex.commands
-                    WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL AND expires_at <= :now
-                      AND id NOT IN (SELECT id FROM chosen)
-                    ORDER BY expires_at DESC
-                    LIMIT 1
-                )
-            ) AS found
-        ) OR EXISTS (
+        -- Who took less than it might took all, but for what others are claiming.
+        CASE WHEN (SELECT count(*) FROM chosen) = :limit THEN coalesce(bool_or(is_ready), false) OR EXISTS (
             SELECT
             FROM durex.commands
             WHERE state = 'started' AND lease_expires_at <= :now AND queue = ANY (ARRAY(SELECT queue FROM lane))
               AND id NOT IN (SELECT id FROM chosen)
         ) ELSE false END AS is_more,
-        extract(epoch FROM (
-            SELECT min(found.moment)
-            FROM lane CROSS JOIN LATERAL (
-                (
-                    -- What was chosen just now is being run.
-                    SELECT ready_at AS moment
-                    FROM durex.commands
-                    WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at > :now
-                      AND id NOT IN (SELECT id FROM chosen)
-                    ORDER BY ready_at
-                    LIMIT 1
-                )
-                UNION ALL
-                (
-                    SELECT expires_at
-                    FROM durex.commands
-                    WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL AND expires_at > :now
-                      AND id NOT IN (SELECT id FROM chosen)
-                    ORDER BY expires_at
-                    LIMIT 1
-                )
-            ) AS found
-        ) - :now)::double precision AS due_seconds
+        extract(epoch FROM min(moment) - :now)::double precision AS due_seconds
+    FROM beyond
 )
 SELECT claimed.*, ahead.is_more, ahead.due_seconds
 FROM ahead LEFT JOIN claimed ON true
