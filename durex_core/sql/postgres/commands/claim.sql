@@ -9,7 +9,8 @@ WITH lane AS (
 expired AS MATERIALIZED (
     SELECT id, priority, ready_at
     FROM durex.commands
-    WHERE state = 'started' AND lease_expires_at <= :now AND queue = ANY (ARRAY(SELECT queue FROM lane))
+    WHERE state = 'started' AND lease_expires_at BETWEEN '-infinity' AND :now
+      AND queue = ANY (ARRAY(SELECT queue FROM lane))
     ORDER BY lease_expires_at
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -143,7 +144,8 @@ ahead AS (
         CASE WHEN (SELECT count(*) FROM chosen) = :limit THEN coalesce(bool_or(is_ready), false) OR EXISTS (
             SELECT
             FROM durex.commands
-            WHERE state = 'started' AND lease_expires_at <= :now AND queue = ANY (ARRAY(SELECT queue FROM lane))
+            WHERE state = 'started' AND lease_expires_at BETWEEN '-infinity' AND :now
+              AND queue = ANY (ARRAY(SELECT queue FROM lane))
               AND id NOT IN (SELECT id FROM chosen)
         ) ELSE false END AS is_more,
         extract(epoch FROM min(moment) - :now)::double precision AS due_seconds
