@@ -23,6 +23,8 @@ _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAME = re.compile(r"finished_[a-z]+_(\d{8})_(\d{8})")
 _LOCK = 0x6475726570  # "durep" in ASCII
+# What is only added to, and dropped whole, leaves autovacuum nothing to do.
+_ONLY_ADDED_TO = sql.SQL("autovacuum_vacuum_insert_threshold = -1")
 
 Span = tuple[datetime, datetime]
 
@@ -60,11 +62,12 @@ def _make(raw: psycopg.Connection[Row], retention: Retention, keep: timedelta, n
 
 def _create(raw: psycopg.Connection[Row], retention: Retention, span: Span) -> bool:
     """Create one partition; rows that already stand in the DEFAULT one for its days stay there and are pruned there."""
-    command = sql.SQL("CREATE TABLE durex.{} PARTITION OF durex.{} FOR VALUES FROM ({}) TO ({})").format(
+    command = sql.SQL("CREATE TABLE durex.{} PARTITION OF durex.{} FOR VALUES FROM ({}) TO ({}) WITH ({})").format(
         sql.Identifier(_name(retention, span)),
         sql.Identifier(f"finished_{retention}"),
         sql.Literal(span[0]),
         sql.Literal(span[1]),
+        _ONLY_ADDED_TO,
     )
     return _brief(raw, command)
 

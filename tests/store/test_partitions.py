@@ -57,6 +57,19 @@ def test_partitions_that_stand_are_left_alone(store: VirtualStore):
     assert partitions(store.database)[-1] == "durex.finished_completed_20260304_20260305"
 
 
+def test_no_partition_is_vacuumed_for_what_is_added_to_it(store: VirtualStore):
+    maintain(store)
+
+    with store.database.autocommit() as connection:
+        found = query(
+            connection,
+            "SELECT reloptions FROM pg_partition_tree('durex.finished_commands') JOIN pg_class ON oid = relid"
+            " WHERE isleaf",
+        )
+
+    assert [row["reloptions"] for row in found] == [["autovacuum_vacuum_insert_threshold=-1"]] * 8
+
+
 def test_without_virtual_time_the_database_tells_the_day(store: VirtualStore):
     today: date = query_one(store, "SELECT (now() AT TIME ZONE 'UTC')::date AS today")
 

@@ -9,7 +9,8 @@ WITH lane AS (
 expired AS MATERIALIZED (
     SELECT id, priority, ready_at
     FROM durex.commands
-    WHERE state = 'started' AND lease_expires_at <= :now AND queue = ANY (ARRAY(SELECT queue FROM lane))
+    WHERE state = 'started' AND lease_expires_at BETWEEN '-infinity' AND :now
+      AND queue = ANY (ARRAY(SELECT queue FROM lane))
     ORDER BY lease_expires_at
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -49,7 +50,7 @@ pending AS MATERIALIZED (
 ),
 chosen AS MATERIALIZED (
     -- What is overdue may be due or pending too: no scan passes over it, since there may be many before the others.
-    SELECT DISTINCT id, priority, ready_at
+    SELECT DISTINCT ON (priority, ready_at, id) priority, ready_at, id
     FROM (
         SELECT * FROM expired
         UNION ALL SELECT * FROM overdue
@@ -58,68 +59,6 @@ chosen AS MATERIALIZED (
     ) AS candidate
     ORDER BY priority DESC, ready_at, id
     LIMIT :limit
-),
-ahead AS MATERIALIZED (
-    SELECT
-        -- Who took less than it might took all, but for what others are claiming.
-        CASE WHEN (SELECT count(*) FROM chosen) = :limit THEN EXISTS (
-            SELECT 1
-            FROM lane CROSS JOIN LATERAL (
-                (
-                    SELECT 1
-                    FROM durex.commands
-                    WHERE queue = lane.queue AND state = 'pending' AND id NOT IN (SELECT id FROM chosen)
-                    ORDER BY priority DESC, ready_at
-                    LIMIT 1
-                )
-                UNION ALL
-                (
-                    SELECT 1
-                    FROM durex.commands
-                    WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at <= :now
-                      AND id NOT IN (SELECT id FROM chosen)
-                    ORDER BY ready_at
-                    LIMIT 1
-                )
-                UNION ALL
-                (
-                    SELECT 1
-                    FROM durex.commands
-                    WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL AND expires_at <= :now
-                      AND id NOT IN (SELECT id FROM chosen)
-                    ORDER BY expires_at
-                    LIMIT 1
-                )
-            ) AS found
-        ) OR EXISTS (
-            SELECT 1
-            FROM durex.commands
-            WHERE state = 'started' AND lease_expires_at <= :now AND queue = ANY (ARRAY(SELECT queue FROM lane))
-              AND id NOT IN (SELECT id FROM chosen)
-        ) ELSE false END AS is_more,
-        extract(epoch FROM (
-            SELECT min(found.moment)
-            FROM lane CROSS JOIN LATERAL (
-                (
-                    -- What was chosen just now is being run.
-                    SELECT ready_at AS moment
-                    FROM durex.commands
-                    WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at > :now
-                      AND id NOT IN (SELECT id FROM chosen)
-                    ORDER BY ready_at
-                    LIMIT 1
-                )
-                UNION ALL
-                (
-                    SELECT expires_at
-                    FROM durex.commands
-                    WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL AND expires_at > :now
-                      AND id NOT IN (SELECT id FROM chosen)
-                    ORDER BY expires_at
-                    LIMIT 1
-                )
-            ) AS found
-        ) - :now)::double precision AS due_seconds
 ),
 claimed AS (
     UPDATE durex.commands AS command
@@ -146,9 +85,71 @@ claimed AS (
                     'worker', command.worker, 'started_at', command.started_at, 'ended_at', :now
                 )
         END
-    FROM chosen
-    WHERE command.id = chosen.id
+    WHERE command.id = ANY (ARRAY(SELECT id FROM chosen))
     RETURNING command.*
+),
+beyond AS (
+    -- What each queue has besides: whether something is ready, and when something will be. What is least urgent is
+    -- looked at first: if much is left, nothing was taken there yet.
+    SELECT
+        CASE WHEN (SELECT count(*) FROM chosen) = :limit THEN coalesce(
+            (
+                SELECT true
+                FROM durex.commands
+                WHERE queue = lane.queue AND state = 'pending' AND id NOT IN (SELECT id FROM chosen)
+                ORDER BY priority, ready_at DESC
+                LIMIT 1
+            ),
+            (
+                SELECT true
+                FROM durex.commands
+                WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at <= :now
+                  AND id NOT IN (SELECT id FROM chosen)
+                ORDER BY ready_at DESC
+                LIMIT 1
+            ),
+            (
+                SELECT true
+                FROM durex.commands
+                WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL AND expires_at <= :now
+                  AND id NOT IN (SELECT id FROM chosen)
+                ORDER BY expires_at DESC
+                LIMIT 1
+            )
+        ) END AS is_ready,
+        least(
+            (
+                -- What was chosen just now is being run.
+                SELECT ready_at
+                FROM durex.commands
+                WHERE queue = lane.queue AND state IN ('scheduled', 'repeating') AND ready_at > :now
+                  AND id NOT IN (SELECT id FROM chosen)
+                ORDER BY ready_at
+                LIMIT 1
+            ),
+            (
+                SELECT expires_at
+                FROM durex.commands
+                WHERE queue = lane.queue AND state <> 'started' AND expires_at IS NOT NULL AND expires_at > :now
+                  AND id NOT IN (SELECT id FROM chosen)
+                ORDER BY expires_at
+                LIMIT 1
+            )
+        ) AS moment
+    FROM lane
+),
+ahead AS (
+    SELECT
+        -- Who took less than it might took all, but for what others are claiming.
+        CASE WHEN (SELECT count(*) FROM chosen) = :limit THEN coalesce(bool_or(is_ready), false) OR EXISTS (
+            SELECT
+            FROM durex.commands
+            WHERE state = 'started' AND lease_expires_at BETWEEN '-infinity' AND :now
+              AND queue = ANY (ARRAY(SELECT queue FROM lane))
+              AND id NOT IN (SELECT id FROM chosen)
+        ) ELSE false END AS is_more,
+        extract(epoch FROM min(moment) - :now)::double precision AS due_seconds
+    FROM beyond
 )
 SELECT claimed.*, ahead.is_more, ahead.due_seconds
 FROM ahead LEFT JOIN claimed ON true

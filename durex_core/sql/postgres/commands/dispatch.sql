@@ -1,7 +1,7 @@
 -- Promotes commands that are due, the longest due first.
 UPDATE durex.commands AS command
 SET state = 'pending'
-FROM (
+WHERE command.id = ANY (ARRAY(
     SELECT found.id
     FROM jsonb_array_elements_text(:queues) AS lane (queue) CROSS JOIN LATERAL (
         SELECT id
@@ -11,6 +11,5 @@ FROM (
         LIMIT :limit
         FOR UPDATE SKIP LOCKED
     ) AS found
-) AS due
-WHERE command.id = due.id
+))
 RETURNING command.id, command.queue

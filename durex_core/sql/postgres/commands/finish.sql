@@ -1,17 +1,19 @@
 -- Moves commands whose attempt ended them to the finished ones. A row missing from the answer had lost its lease.
 WITH ended AS (
-    SELECT *
+    SELECT *, 'started' AS was, :now AS moment
     FROM json_to_recordset(:rows) AS row (
         id uuid, lease_number bigint, state text, retention text, result json, error jsonb, recovery json
     )
+    -- No limit, but the planner reckons with fewer: it looks them up by key, whatever it knows of the table.
+    LIMIT (SELECT NULL::bigint)
 ),
 moved AS (
     DELETE FROM durex.commands AS command
     USING ended
     WHERE command.id = ended.id
       AND command.lease_number = ended.lease_number
-      AND command.state = 'started'
-      AND command.lease_expires_at > :now
+      AND command.state = ended.was
+      AND command.lease_expires_at > ended.moment
     RETURNING command.*, ended.state AS ended_state, ended.retention, ended.result, ended.error, ended.recovery
 )
 INSERT INTO durex.finished_commands (

@@ -15,12 +15,17 @@ SET state = ended.state,
             'worker', command.worker, 'started_at', command.started_at, 'ended_at', :now, 'error', ended.error,
             'hook_error', ended.hook_error
         )
-FROM jsonb_to_recordset(:rows) AS ended (
-    id uuid, lease_number bigint, state text, delay_seconds double precision, given_back integer, outcome text,
-    error jsonb, ending text, hook_error jsonb
-)
+FROM (
+    SELECT *, 'started' AS was, :now AS moment
+    FROM jsonb_to_recordset(:rows) AS row (
+        id uuid, lease_number bigint, state text, delay_seconds double precision, given_back integer, outcome text,
+        error jsonb, ending text, hook_error jsonb
+    )
+    -- No limit, but the planner reckons with fewer: it looks them up by key, whatever it knows of the table.
+    LIMIT (SELECT NULL::bigint)
+) AS ended
 WHERE command.id = ended.id
   AND command.lease_number = ended.lease_number
-  AND command.state = 'started'
-  AND command.lease_expires_at > :now
+  AND command.state = ended.was
+  AND command.lease_expires_at > ended.moment
 RETURNING command.id, command.lease_number

@@ -1,18 +1,20 @@
 -- Files the run that ended among the finished ones and opens the next one, which waits for its delay. A row missing
 -- from the answer had lost its lease.
 WITH ended AS (
-    SELECT *
+    SELECT *, 'started' AS was, :now AS moment
     FROM json_to_recordset(:rows) AS row (
         id uuid, lease_number bigint, state text, delay_seconds double precision, result json, payload json,
         has_payload boolean
     )
+    -- No limit, but the planner reckons with fewer: it looks them up by key, whatever it knows of the table.
+    LIMIT (SELECT NULL::bigint)
 ),
 held AS MATERIALIZED (
     SELECT command.*, ended.state AS next_state, ended.result, ended.payload AS next_payload, ended.has_payload,
            :now + make_interval(secs => ended.delay_seconds) AS next_ready_at
     FROM durex.commands AS command
     JOIN ended ON command.id = ended.id AND command.lease_number = ended.lease_number
-    WHERE command.state = 'started' AND command.lease_expires_at > :now
+    WHERE command.state = ended.was AND command.lease_expires_at > ended.moment
     FOR UPDATE OF command
 ),
 filed AS (

@@ -10,13 +10,13 @@ SET state = 'pending',
             'outcome', 'crashed', 'attempt', command.attempt, 'lease_number', command.lease_number,
             'worker', command.worker, 'started_at', command.started_at, 'ended_at', :now
         )
-FROM (
+WHERE command.id = ANY (ARRAY(
     SELECT id
     FROM durex.commands
-    WHERE state = 'started' AND lease_expires_at <= :now
+    -- Between two bounds the planner takes them for few, as they are, even where it does not know the moment.
+    WHERE state = 'started' AND lease_expires_at BETWEEN '-infinity' AND :now
     ORDER BY lease_expires_at
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
-) AS expired
-WHERE command.id = expired.id
+))
 RETURNING command.id, command.queue

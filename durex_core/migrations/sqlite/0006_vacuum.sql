@@ -1,0 +1,1 @@
+-- Nothing to change: SQLite leaves no dead rows behind.
