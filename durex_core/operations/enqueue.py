@@ -61,7 +61,9 @@ def store(database: Database, wake: Wake, new: Sequence[NewCommand], *, observer
     with told_of_failures(observers, "enqueue"):
         enqueued = announced(
             lambda: wake.ahead(due(new)),
-            lambda: database.transact(lambda own: commands.enqueue(own, new)),
+            lambda: database.transact(
+                lambda own: commands.enqueue(own, new), is_one_statement=commands.is_one_insert(new)
+            ),
             monotonic_seconds,
         )
     created = _created(new, enqueued)

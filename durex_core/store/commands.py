@@ -60,6 +60,11 @@ def enqueue(connection: Connection, new: Sequence[NewCommand], *, now: datetime 
     return [_enqueued(command.id, standing, placed) for command in new]
 
 
+def is_one_insert(new: Sequence[NewCommand]) -> bool:
+    """Whether `enqueue` stores these with a single statement, which needs no transaction around it."""
+    return len(new) == 1 and not new[0].idempotency_key
+
+
 def claim(
     connection: Connection,
     queues: Sequence[str],
@@ -203,7 +208,7 @@ def _place(connection: Connection, new: Sequence[NewCommand], now: datetime | No
     for _ in range(_PLACING_TRIES):
         if not left:
             return placed
-        stored = _ids(connection.run("commands/enqueue", rows=[rows.new_row(command) for command in left], now=now))
+        stored = _ids(_insert(connection, left, now))
         placed |= {command_id: command_id for command_id in stored}
         left = [command for command in left if command.id not in placed]
         # The holder may finish between the two statements; then the key is free and the next round takes it.
@@ -212,6 +217,12 @@ def _place(connection: Connection, new: Sequence[NewCommand], now: datetime | No
     if left:
         raise DatabaseBusy(f"unique_key {left[0].unique_key!r} changed hands {_PLACING_TRIES} times; try again")
     return placed
+
+
+def _insert(connection: Connection, new: Sequence[NewCommand], now: datetime | None) -> list[rows.Row]:
+    if len(new) == 1:
+        return connection.run("commands/enqueue_one", **rows.one_new_row(new[0]), now=now)
+    return connection.run("commands/enqueue", rows=[rows.new_row(command) for command in new], now=now)
 
 
 def _holders(connection: Connection, refused: Sequence[NewCommand]) -> dict[UUID, UUID]:

@@ -37,6 +37,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _STATES = {state.value: state for state in State}
 _COLUMNS_OF = {"timeout": "timeout_seconds"}
+_DOCUMENTS = ("payload", "backoff", "tags", "extras", "compensations")
 _COMMAND_COLUMNS = [_COLUMNS_OF.get(field.name, field.name) for field in fields(Command)]
 
 Row = dict[str, Any]
@@ -87,6 +88,16 @@ def new_row(command: NewCommand) -> Row:
         "awaits": command.awaits,
         "compensations": _compensations_row(command.compensations),
     }
+
+
+def one_new_row(command: NewCommand) -> Row:
+    """Return a new command as `commands/enqueue_one` takes it: what is a document within a row is one by itself."""
+    row = new_row(command)
+    row["state"] = row["state"].value
+    for column in _DOCUMENTS:
+        if row[column] is not None:
+            row[column] = document(row[column])
+    return row
 
 
 def cancelled_row(command: NewCommand, error: ErrorInfo) -> Row:
