@@ -21,7 +21,7 @@ def access(url: str) -> Access:
         connect_timeout_seconds=int(os.environ.get("DUREX_DATABASE_CONNECT_TIMEOUT_SECONDS", "10")),
         max_connections=_max_connections(),
         answer_timeout_seconds=float(os.environ.get("DUREX_DATABASE_ANSWER_TIMEOUT_SECONDS") or 0) or None,
-        may_prepare=not _is_lambda(),
+        is_resident=not _is_lambda(),
     )
 
 

@@ -60,9 +60,21 @@ def enqueue(connection: Connection, new: Sequence[NewCommand], *, now: datetime 
     return [_enqueued(command.id, standing, placed) for command in new]
 
 
-def is_one_insert(new: Sequence[NewCommand]) -> bool:
-    """Whether `enqueue` stores these with a single statement, which needs no transaction around it."""
-    return len(new) == 1 and not new[0].idempotency_key
+def enqueue_one(
+    connection: Connection, command: NewCommand, *, pokes: bool = False, now: datetime | None = None
+) -> tuple[Enqueued, bool]:
+    """Store a new command without an idempotency key; each statement may commit by itself, and the last one counts.
+
+    With `pokes` that commit pokes the workers of other processes, unless another one that pokes is under way; returns
+    what `enqueue` does, and whether it poked.
+    """
+    for _ in range(_PLACING_TRIES):
+        stored = connection.run("commands/enqueue_one", **rows.one_new_row(command), pokes=pokes, now=now)
+        if stored:
+            return Enqueued(command.id, created=True), bool(stored[0]["is_told"])
+        for holder in _holders(connection, [command]).values():
+            return Enqueued(holder, created=False), False
+    raise _busy(command)
 
 
 def claim(
@@ -208,21 +220,19 @@ def _place(connection: Connection, new: Sequence[NewCommand], now: datetime | No
     for _ in range(_PLACING_TRIES):
         if not left:
             return placed
-        stored = _ids(_insert(connection, left, now))
+        stored = _ids(connection.run("commands/enqueue", rows=[rows.new_row(command) for command in left], now=now))
         placed |= {command_id: command_id for command_id in stored}
         left = [command for command in left if command.id not in placed]
         # The holder may finish between the two statements; then the key is free and the next round takes it.
         placed |= _holders(connection, left)
         left = [command for command in left if command.id not in placed]
     if left:
-        raise DatabaseBusy(f"unique_key {left[0].unique_key!r} changed hands {_PLACING_TRIES} times; try again")
+        raise _busy(left[0])
     return placed
 
 
-def _insert(connection: Connection, new: Sequence[NewCommand], now: datetime | None) -> list[rows.Row]:
-    if len(new) == 1:
-        return connection.run("commands/enqueue_one", **rows.one_new_row(new[0]), now=now)
-    return connection.run("commands/enqueue", rows=[rows.new_row(command) for command in new], now=now)
+def _busy(command: NewCommand) -> DatabaseBusy:
+    return DatabaseBusy(f"unique_key {command.unique_key!r} changed hands {_PLACING_TRIES} times; try again")
 
 
 def _holders(connection: Connection, refused: Sequence[NewCommand]) -> dict[UUID, UUID]:

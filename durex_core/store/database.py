@@ -56,6 +56,8 @@ class Database(ABC):
     """A database by URL. Opens connections when first needed, keeps them for reuse, and is safe to share by threads."""
 
     dialect: Dialect
+    is_listened_to = False
+    """Whether a commit is to poke the workers of other processes, which do not notice it by themselves."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Connection]:
@@ -144,8 +146,8 @@ class Access:
         max_connections: how many may be open at a time, listeners aside (default: as many as threads ask for).
         answer_timeout_seconds: how long the server may take over one answer before its connection is given up
             (default: until it is seen to be gone).
-        may_prepare: whether connections that lead straight to the server may keep state there, such as prepared
-            statements; where processes come and go it would not pay.
+        is_resident: whether this process stays for a while, beside workers that listen to the server. Then connections
+            that lead straight there may keep state, such as prepared statements, and commits poke the workers.
     """
 
     password: Callable[[], str] | None = None
@@ -154,7 +156,7 @@ class Access:
     connect_timeout_seconds: int = 10
     max_connections: int | None = None
     answer_timeout_seconds: float | None = None
-    may_prepare: bool = True
+    is_resident: bool = True
 
 
 def as_dict(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], Row]:

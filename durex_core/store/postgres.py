@@ -36,10 +36,11 @@ _POKE = f"SELECT pg_notify('{_CHANNEL}', '')".encode()
 _MIGRATION_LOCK = 0x6475726578  # "durex" in ASCII
 _OLDEST = 150000
 _PLACE_SECONDS = 10.0
+_DOCUMENTS = frozenset({list, dict})
 _FRESH = timedelta(seconds=20)
 _PREPARES_AT_USE = 2
-# The one that costs nothing to make, where there is it.
-_Selector = getattr(selectors, "PollSelector", selectors.DefaultSelector)
+# The kind that holds nothing that would have to be closed.
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -54,6 +55,7 @@ class PostgresConnection:
         self.used_at = utc_now()
         self._owes_answer = False
         self._uses = 0
+        self._selector: selectors.BaseSelector | None = None
         self._prepared: Prepared | None = None
 
     def run(self, statement: str, *, make: Maker = as_dict, **parameters: Any) -> list[Any]:
@@ -105,11 +107,18 @@ class PostgresConnection:
                 if self._owes_answer:
                     self.raw.wait(generators.fetch_many(self.raw.pgconn))
                     self._owes_answer = False
-                return not _has_word_from_server(self.raw) and (self._is_fresh() or _answers(self.raw))
+                return not self._has_word_from_server() and (self._is_fresh() or _answers(self.raw))
             except NoAnswer:
                 raise
             except psycopg.Error:
                 return False
+
+    def _has_word_from_server(self) -> bool:
+        """Whether an idle connection has something to read: the server's good-bye, or the end of the stream."""
+        if self._selector is None:
+            self._selector = _Selector()
+            self._selector.register(self.raw.pgconn.socket, selectors.EVENT_READ)
+        return bool(self._selector.select(0))
 
     def _is_fresh(self) -> bool:
         """Whether it was used a moment ago. By the wall clock: the monotonic one may stand still in a frozen Lambda."""
@@ -125,6 +134,7 @@ class PostgresDatabase(Database):
         """Name the database; nothing is opened yet."""
         self._url = url
         self._access = access
+        self.is_listened_to = access.is_resident
         self._idle: list[PostgresConnection] = []
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(access.max_connections) if access.max_connections else None
@@ -137,7 +147,7 @@ class PostgresDatabase(Database):
 
     def autocommit(self) -> AbstractContextManager[PostgresConnection]:
         """Borrow a connection on which every statement commits by itself."""
-        return self._borrowed(may_prepare=self._access.may_prepare)
+        return self._borrowed(may_prepare=self._access.is_resident)
 
     @contextmanager
     def joined(self, raw: Any) -> Iterator[PostgresConnection]:
@@ -180,7 +190,7 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def _borrowed(self, *, may_prepare: bool) -> Iterator[PostgresConnection]:
-        with self._place():
+        with nullcontext() if self._room is None else self._place(self._room):
             connection = self._take_idle() or PostgresConnection(self._connect())
             try:
                 if may_prepare:
@@ -197,17 +207,14 @@ class PostgresDatabase(Database):
                         self._idle.append(connection)
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        """Wait for one of the connections that may be open at a time, if their number is limited."""
-        if self._room is None:
-            yield
-            return
-        if not self._room.acquire(timeout=_PLACE_SECONDS):
+    def _place(self, room: threading.BoundedSemaphore) -> Iterator[None]:
+        """Wait for one of the connections that may be open at a time."""
+        if not room.acquire(timeout=_PLACE_SECONDS):
             raise DatabaseBusy(f"no connection became free within {_PLACE_SECONDS:g} s")
         try:
             yield
         finally:
-            self._room.release()
+            room.release()
 
     def _take_idle(self) -> PostgresConnection | None:
         """Return an idle connection that the server has not ended meanwhile, if there is one."""
@@ -337,18 +344,11 @@ def _factory(make: Maker) -> Callable[[psycopg.Cursor[Any]], Callable[[Sequence[
 
 
 def _bound(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {"now": None, **{name: _to_postgres(value) for name, value in parameters.items()}}
-
-
-def _to_postgres(value: Any) -> Any:
-    return rows.document(value) if isinstance(value, list | dict) else value
-
-
-def _has_word_from_server(raw: psycopg.Connection[Row]) -> bool:
-    """Whether an idle connection has something to read: the server's good-bye, or the end of the stream."""
-    with _Selector() as selector:
-        selector.register(raw.pgconn.socket, selectors.EVENT_READ)
-        return bool(selector.select(0))
+    bound = {"now": None, **parameters}
+    for name, value in parameters.items():
+        if type(value) in _DOCUMENTS:
+            bound[name] = rows.document(value)
+    return bound
 
 
 def _is_direct(raw: psycopg.Connection[Row]) -> bool:

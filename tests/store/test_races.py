@@ -92,17 +92,17 @@ def test_an_enqueue_whose_key_frees_itself_between_its_two_looks_takes_it(stage:
 
     with stage.database.transaction() as connection:
         interrupted = Interrupted(connection)
-        interrupted.after["commands/enqueue_one"] = lambda: stage.store.settle(holder, Returned())
+        interrupted.after["commands/enqueue"] = lambda: stage.store.settle(holder, Returned())
         assert enqueue(interrupted, successor) == [Enqueued(successor.id, created=True)]
 
-    assert interrupted.ran == ["commands/enqueue_one", "commands/find_by_unique_key", "commands/enqueue_one"]
+    assert interrupted.ran == ["commands/enqueue", "commands/find_by_unique_key", "commands/enqueue"]
 
 
 def test_an_enqueue_whose_key_changes_hands_all_the_time_says_that_the_database_is_busy(stage: Stage):
     with stage.database.transaction() as connection:
         interrupted = Interrupted(connection)
-        interrupted.before["commands/enqueue_one"] = lambda: stage.store.add(unique_key="k")
-        interrupted.after["commands/enqueue_one"] = lambda: stage.store.settle(stage.store.claim_one(), Returned())
+        interrupted.before["commands/enqueue"] = lambda: stage.store.add(unique_key="k")
+        interrupted.after["commands/enqueue"] = lambda: stage.store.settle(stage.store.claim_one(), Returned())
 
         with pytest.raises(DatabaseBusy, match=r"unique_key 'k' changed hands 5 times; try again"):
             enqueue(interrupted, new_command(unique_key="k"))

@@ -34,6 +34,7 @@ NOTHING: dict[str, Any] = {
     "lease_seconds": 1.0,
     "limit": 1,
     "now": None,
+    "pokes": False,
     "queues": "[]",
     "rows": "[]",
     "scope": "scope",

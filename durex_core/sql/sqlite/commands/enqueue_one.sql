@@ -1,4 +1,5 @@
 -- Stores one new command as `commands/enqueue` does many, in half the time. No row: its unique key belongs to a live one.
+-- Whoever listens sees the file change.
 INSERT INTO commands (
     id, name, queue, state, priority, ready_at, created_at, retries, timeout_seconds, dead_letter, parent_id,
     correlation_id, unique_key, idempotency_key, payload, backoff, tags, deadline_at, expires_at, extras, join_id,
@@ -24,4 +25,4 @@ FROM (
 )
 WHERE true
 ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING
-RETURNING id
+RETURNING id, :pokes AS is_told
