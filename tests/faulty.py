@@ -18,12 +18,12 @@ class Faulty(Resuming):
         self.loses_answer_to: bytes | None = None
         self.breaks_at: int | None = None
         self.is_heard = False
-        self._heard = 0
+        self.heard = 0
         self._clients: set[int] = set()
 
     def break_at(self, number: int, *, is_heard: bool) -> None:
         """Break the connection at this message of a client, before or after the server heard it."""
-        self._heard, self.breaks_at, self.is_heard = 0, number, is_heard
+        self.heard, self.breaks_at, self.is_heard = 0, number, is_heard
 
     def heal(self) -> None:
         """Work again, for new connections."""
@@ -49,8 +49,8 @@ class Faulty(Resuming):
         """Pass a message of a client on, and say whether its connection holds."""
         if self.loses_answer_to is not None and self.loses_answer_to in data:
             self.silent.set()
-        self._heard += 1
-        is_broken = self._heard == self.breaks_at
+        self.heard += 1
+        is_broken = self.heard == self.breaks_at
         if not is_broken or self.is_heard:
             server.sendall(data)
         return not is_broken
