@@ -62,7 +62,7 @@ class PostgresConnection:
         """Run the statement and return its rows."""
         (text,) = statements.load("postgres", statement).parts
         with translated(statement):
-            if self._prepared is not None:
+            if self._prepared is not None and self._prepared.is_worthwhile(text):
                 return self._prepared.run(text, _bound(parameters), make)
             return self._rows(text, _bound(parameters), make)
 

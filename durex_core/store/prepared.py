@@ -41,12 +41,21 @@ class Prepared:
         self._raw = raw
         self._transformer = Transformer(raw)
         self._names: dict[tuple[str, tuple[int, ...]], bytes] = {}
+        self._columns: dict[bytes, tuple[str, ...]] = {}
+        self._seen: set[str] = set()
         self._made = 0
 
     @classmethod
     def where_direct(cls, raw: psycopg.Connection[Any]) -> Self | None:
         """Settle in at the server, if a connection leads straight to it: a pooler made up its process id."""
         return cls(raw) if raw.execute(_SETTLE_IN, (raw.info.backend_pid,)).fetchone() else None
+
+    def is_worthwhile(self, text: str) -> bool:
+        """Whether a statement ran here before: what runs once goes to the server whole, in a single message."""
+        if text in self._seen:
+            return True
+        self._seen.add(text)
+        return False
 
     def run(self, text: str, bound: Mapping[str, Any], make: Maker) -> list[Any]:
         """Run a statement, which is prepared first if it is new here, and return its rows.
@@ -72,9 +81,10 @@ class Prepared:
         result = self._answer()
         if result.status != ExecStatus.TUPLES_OK:
             return []
+        if name not in self._columns:
+            self._columns[name] = tuple((result.fname(place) or b"").decode() for place in range(result.nfields))
         transformer.set_pgresult(result)
-        columns = tuple((result.fname(place) or b"").decode() for place in range(result.nfields))
-        return transformer.load_rows(0, result.ntuples, make(columns))
+        return transformer.load_rows(0, result.ntuples, make(self._columns[name]))
 
     def _prepare(self, text: str, query: bytes, types: tuple[int, ...]) -> bytes:
         # A name is never used again: what was forgotten here may be known there.
