@@ -21,6 +21,7 @@ def access(url: str) -> Access:
         connect_timeout_seconds=int(os.environ.get("DUREX_DATABASE_CONNECT_TIMEOUT_SECONDS", "10")),
         max_connections=_max_connections(),
         answer_timeout_seconds=float(os.environ.get("DUREX_DATABASE_ANSWER_TIMEOUT_SECONDS") or 0) or None,
+        is_resident=not _is_lambda(),
     )
 
 
@@ -29,7 +30,11 @@ def _max_connections() -> int | None:
     given = os.environ.get("DUREX_DATABASE_MAX_CONNECTIONS")
     if given:
         return int(given)
-    return 1 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ else None
+    return 1 if _is_lambda() else None
+
+
+def _is_lambda() -> bool:
+    return "AWS_LAMBDA_FUNCTION_NAME" in os.environ
 
 
 def _choice(variable: str, choices: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""A Postgres whose connection fails as a test wants it: it falls silent, loses the answer to a commit, or breaks."""
+"""A Postgres whose connection fails as a test wants it: it falls silent, loses an answer, or breaks."""
 
 import socket
 import threading
@@ -15,21 +15,21 @@ class Faulty(Resuming):
         super().__init__(url)
         self.awake.set()
         self.silent = threading.Event()
-        self.loses_commits = threading.Event()
+        self.loses_answer_to: bytes | None = None
         self.breaks_at: int | None = None
         self.is_heard = False
-        self._heard = 0
+        self.heard = 0
         self._clients: set[int] = set()
 
     def break_at(self, number: int, *, is_heard: bool) -> None:
         """Break the connection at this message of a client, before or after the server heard it."""
-        self._heard, self.breaks_at, self.is_heard = 0, number, is_heard
+        self.heard, self.breaks_at, self.is_heard = 0, number, is_heard
 
     def heal(self) -> None:
         """Work again, for new connections."""
         self.breaks_at = None
         self.silent.clear()
-        self.loses_commits.clear()
+        self.loses_answer_to = None
 
     def _serve(self, client: socket.socket) -> None:
         self._clients.add(client.fileno())
@@ -47,10 +47,10 @@ class Faulty(Resuming):
 
     def _hears(self, data: bytes, server: socket.socket) -> bool:
         """Pass a message of a client on, and say whether its connection holds."""
-        if self.loses_commits.is_set() and b"COMMIT" in data:
+        if self.loses_answer_to is not None and self.loses_answer_to in data:
             self.silent.set()
-        self._heard += 1
-        is_broken = self._heard == self.breaks_at
+        self.heard += 1
+        is_broken = self.heard == self.breaks_at
         if not is_broken or self.is_heard:
             server.sendall(data)
         return not is_broken

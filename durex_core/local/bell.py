@@ -71,10 +71,11 @@ class LocalWake:
         """Do nothing: a worker is there to hear of the commit."""
         return True
 
-    def ready(self, due: Mapping[str, Due]) -> bool:  # noqa: ARG002  one bell for all queues
-        """Say that there is work; when it is due, the worker reads from the database."""
+    def ready(self, due: Mapping[str, Due]) -> bool:
+        """Say that there is work; when it is due, the worker reads from the database. One bell is for all queues."""
         self._bell.ring()
-        self._database.poke()
+        if not due or not all(each.is_told for each in due.values()):
+            self._database.poke()
         return True
 
     def soon(self, due: Mapping[str, Due], connection: Connection) -> bool:  # noqa: ARG002  the same

@@ -59,21 +59,29 @@ def prepare(registry: Registry, specs: Sequence[Spec]) -> list[NewCommand]:
 def store(database: Database, wake: Wake, new: Sequence[NewCommand], *, observers: Observer) -> list[Enqueued]:
     """Store commands that are prepared, all or none, and answer in their order."""
     with told_of_failures(observers, "enqueue"):
-        enqueued = announced(
-            lambda: wake.ahead(due(new)),
-            lambda: database.transact(lambda own: commands.enqueue(own, new)),
-            monotonic_seconds,
-        )
+        enqueued, is_told = announced(lambda: wake.ahead(due(new)), lambda: _commit(database, new), monotonic_seconds)
     created = _created(new, enqueued)
     if created:
         observers.enqueued(created)
-        wake.ready(due(created))
+        wake.ready(due(created, is_told=is_told))
     return enqueued
 
 
-def due(new: Sequence[NewCommand]) -> dict[str, Due]:
+def due(new: Sequence[NewCommand], *, is_told: bool = False) -> dict[str, Due]:
     """Return when each queue has work of these commands first, and how much of it."""
+    if len(new) == 1:
+        return {new[0].queue: Due(_delay(new[0]), is_told=is_told)}
     return due_by_queue((command.queue, _delay(command)) for command in new)
+
+
+def _commit(database: Database, new: Sequence[NewCommand]) -> tuple[list[Enqueued], bool]:
+    """Store commands, and say whether the commit itself told the workers of other processes."""
+    if len(new) > 1 or new[0].idempotency_key:
+        return database.transact(lambda own: commands.enqueue(own, new)), False
+    enqueued, is_told = database.transact(
+        lambda own: commands.enqueue_one(own, new[0], pokes=database.is_listened_to), is_one_statement=True
+    )
+    return [enqueued], is_told
 
 
 def _join(database: Database, wake: Wake, new: Sequence[NewCommand], connection: Any) -> list[Enqueued]:

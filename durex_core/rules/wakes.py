@@ -6,7 +6,7 @@ time and sends the wake then. All is counted in slots and buckets, so that many 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 LONGEST_DELAY = timedelta(minutes=15)
@@ -32,13 +32,14 @@ class Due:
     """When a queue has work, about how much of it, and how long the chain of commands is that led to it.
 
     Each command of a chain was enqueued or retried, without a delay, by the one before it. `wakes` bounds how many
-    wakes share the work.
+    wakes share the work. With `is_told` the commit told already whoever listens to the database.
     """
 
     delay: timedelta = timedelta(0)
     count: int = 1
     depth: int = 0
     wakes: int = MOST_WAKES
+    is_told: bool = field(default=False, compare=False)
 
 
 def due_by_queue(work: Iterable[tuple[str, timedelta]]) -> dict[str, Due]:

@@ -60,6 +60,23 @@ def enqueue(connection: Connection, new: Sequence[NewCommand], *, now: datetime 
     return [_enqueued(command.id, standing, placed) for command in new]
 
 
+def enqueue_one(
+    connection: Connection, command: NewCommand, *, pokes: bool = False, now: datetime | None = None
+) -> tuple[Enqueued, bool]:
+    """Store a new command without an idempotency key; each statement may commit by itself, and the last one counts.
+
+    With `pokes` that commit pokes the workers of other processes, unless another one that pokes is under way; returns
+    what `enqueue` does, and whether it poked.
+    """
+    for _ in range(_PLACING_TRIES):
+        stored = connection.run("commands/enqueue_one", **rows.one_new_row(command), pokes=pokes, now=now)
+        if stored:
+            return Enqueued(command.id, created=True), bool(stored[0]["is_told"])
+        for holder in _holders(connection, [command]).values():
+            return Enqueued(holder, created=False), False
+    raise _busy(command)
+
+
 def claim(
     connection: Connection,
     queues: Sequence[str],
@@ -210,8 +227,12 @@ def _place(connection: Connection, new: Sequence[NewCommand], now: datetime | No
         placed |= _holders(connection, left)
         left = [command for command in left if command.id not in placed]
     if left:
-        raise DatabaseBusy(f"unique_key {left[0].unique_key!r} changed hands {_PLACING_TRIES} times; try again")
+        raise _busy(left[0])
     return placed
+
+
+def _busy(command: NewCommand) -> DatabaseBusy:
+    return DatabaseBusy(f"unique_key {command.unique_key!r} changed hands {_PLACING_TRIES} times; try again")
 
 
 def _holders(connection: Connection, refused: Sequence[NewCommand]) -> dict[UUID, UUID]:

@@ -56,6 +56,8 @@ class Database(ABC):
     """A database by URL. Opens connections when first needed, keeps them for reuse, and is safe to share by threads."""
 
     dialect: Dialect
+    is_listened_to = False
+    """Whether a commit is to poke the workers of other processes, which do not notice it by themselves."""
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[Connection]:
@@ -100,19 +102,22 @@ class Database(ABC):
         with self.autocommit() as connection:
             return connection.run(statement, **parameters)
 
-    def transact(self, work: Callable[[Connection], T]) -> T:
+    def transact(self, work: Callable[[Connection], T], *, is_one_statement: bool = False) -> T:
         """Run `work` in a transaction, and again from its start if the database asks for that.
+
+        What `is_one_statement` is a transaction by itself, and spares the database two round trips.
 
         Raises:
             DatabaseBusy: it lost against others five times in a row.
         """
+        begin = self.autocommit if is_one_statement else self.transaction
         for _ in range(_TRIES - 1):
             try:
-                with self.transaction() as connection:
+                with begin() as connection:
                     return work(connection)
             except DatabaseBusy:
                 continue
-        with self.transaction() as connection:
+        with begin() as connection:
             return work(connection)
 
 
@@ -141,6 +146,8 @@ class Access:
         max_connections: how many may be open at a time, listeners aside (default: as many as threads ask for).
         answer_timeout_seconds: how long the server may take over one answer before its connection is given up
             (default: until it is seen to be gone).
+        is_resident: whether this process stays for a while, beside workers that listen to the server. Then connections
+            that lead straight there may keep state, such as prepared statements, and commits poke the workers.
     """
 
     password: Callable[[], str] | None = None
@@ -149,6 +156,7 @@ class Access:
     connect_timeout_seconds: int = 10
     max_connections: int | None = None
     answer_timeout_seconds: float | None = None
+    is_resident: bool = True
 
 
 def as_dict(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], Row]:

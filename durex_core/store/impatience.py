@@ -10,6 +10,10 @@ from durex_core.clock import monotonic_seconds
 T = TypeVar("T")
 
 
+class NoAnswer(psycopg.OperationalError):
+    """A server took too long over an answer."""
+
+
 class ImpatientConnection(psycopg.Connection[Any]):
     """A connection that closes itself if an answer takes longer than `answer_seconds`.
 
@@ -30,7 +34,7 @@ class ImpatientConnection(psycopg.Connection[Any]):
                 is_ready = yield wanted
                 if not is_ready and monotonic_seconds() > deadline:
                     self.close()
-                    raise psycopg.OperationalError(f"the server did not answer within {self.answer_seconds:g} s")
+                    raise NoAnswer(f"the server did not answer within {self.answer_seconds:g} s")
                 wanted = gen.send(is_ready)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]

@@ -1,18 +1,20 @@
 """Postgres: connections and transactions through psycopg.
 
-Connections are in autocommit mode, carry no session state and prepare nothing on the server, so that a pooler or a
-proxy may stand between. A connection that broke is thrown away; the next use opens a new one.
+Connections are in autocommit mode. They carry no session state and prepare nothing on the server, so that a pooler or a
+proxy may stand between, unless they are used again and found to lead straight to it. A connection that broke is thrown
+away; the next use opens a new one.
 """
 
 import selectors
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 import psycopg
+from psycopg import generators
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.conninfo import make_conninfo
@@ -25,14 +27,20 @@ from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
 from durex_core.store import migrate, rows, statements
 from durex_core.store.callers import driver_connection, wrong
 from durex_core.store.database import Access, Database, Maker, Row, as_dict, masked
-from durex_core.store.impatience import opened
+from durex_core.store.impatience import NoAnswer, opened
 from durex_core.store.postgres_errors import translated
+from durex_core.store.prepared import Prepared
 
 _CHANNEL = "durex_wake"
+_POKE = f"SELECT pg_notify('{_CHANNEL}', '')".encode()
 _MIGRATION_LOCK = 0x6475726578  # "durex" in ASCII
 _OLDEST = 150000
 _PLACE_SECONDS = 10.0
+_DOCUMENTS = frozenset({list, dict})
 _FRESH = timedelta(seconds=20)
+_PREPARES_AT_USE = 2
+# The kind that holds nothing that would have to be closed.
+_Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -45,27 +53,76 @@ class PostgresConnection:
         """Wrap a driver connection."""
         self.raw = raw
         self.used_at = utc_now()
+        self._owes_answer = False
+        self._uses = 0
+        self._selector: selectors.BaseSelector | None = None
+        self._prepared: Prepared | None = None
 
     def run(self, statement: str, *, make: Maker = as_dict, **parameters: Any) -> list[Any]:
         """Run the statement and return its rows."""
-        return self._run(statements.load("postgres", statement), parameters, make)
+        (text,) = statements.load("postgres", statement).parts
+        with translated(statement):
+            if self._prepared is not None and self._prepared.is_worthwhile(text):
+                return self._prepared.run(text, _bound(parameters), make)
+            return self._rows(text, _bound(parameters), make)
 
     def select(self, text: str, *, make: Maker = as_dict, **parameters: Any) -> list[Any]:
         """Run a query that was composed."""
-        return self._run(statements.parse("postgres", "select", text), parameters, make)
+        (text,) = statements.parse("postgres", "select", text).parts
+        with translated("select"):
+            # With its values in the text, which is planned for them, whatever other plans are made for.
+            return self._rows(psycopg.ClientCursor(self.raw).mogrify(text, _bound(parameters)), None, make)
 
-    def _run(self, statement: statements.Statement, parameters: Mapping[str, Any], make: Maker) -> list[Any]:
-        (text,) = statement.parts
-        bound = {name: _to_postgres(value) for name, value in parameters.items()}
-        bound.setdefault("now", None)
-        with translated(statement.name):
-            cursor = self.raw.cursor(binary=True, row_factory=_factory(make)).execute(text, bound)
-            return cursor.fetchall() if cursor.description else []
+    def _rows(self, text: str, bound: Mapping[str, Any] | None, make: Maker) -> list[Any]:
+        cursor = psycopg.Cursor(self.raw, row_factory=_factory(make)).execute(text, bound, binary=True)
+        return cursor.fetchall() if cursor.description else []
 
     def poke(self) -> None:
         """Notify listeners when this transaction commits."""
         with translated("poke"):
-            self.raw.execute("SELECT pg_notify(%s, '')", (_CHANNEL,))
+            self.raw.execute(_POKE)
+
+    def send_poke(self) -> None:
+        """Notify listeners at once, and leave the answer for later: that it was sent is enough for it to be done."""
+        with translated("poke"):
+            self.raw.pgconn.send_query(_POKE)
+            self._owes_answer = True
+            self.raw.wait(generators.send(self.raw.pgconn))
+
+    def settle_in(self) -> None:
+        """Prepare statements from the second use on, if it leads straight to its server: many are used only once."""
+        self._uses += 1
+        if self._uses == _PREPARES_AT_USE:
+            with translated("connect"):
+                self._prepared = Prepared.where_direct(self.raw)
+
+    def can_be_used_again(self) -> bool:
+        """Whether its server is there still, as far as can be told.
+
+        Raises:
+            DatabaseUnavailable: the server does not answer; a new connection would wait for it, too.
+        """
+        with translated("connect"):
+            try:
+                if self._owes_answer:
+                    self.raw.wait(generators.fetch_many(self.raw.pgconn))
+                    self._owes_answer = False
+                return not self._has_word_from_server() and (self._is_fresh() or _answers(self.raw))
+            except NoAnswer:
+                raise
+            except psycopg.Error:
+                return False
+
+    def _has_word_from_server(self) -> bool:
+        """Whether an idle connection has something to read: the server's good-bye, or the end of the stream."""
+        if self._selector is None:
+            self._selector = _Selector()
+            self._selector.register(self.raw.pgconn.socket, selectors.EVENT_READ)
+        return bool(self._selector.select(0))
+
+    def _is_fresh(self) -> bool:
+        """Whether it was used a moment ago. By the wall clock: the monotonic one may stand still in a frozen Lambda."""
+        return timedelta(0) <= utc_now() - self.used_at < _FRESH
 
 
 class PostgresDatabase(Database):
@@ -77,6 +134,7 @@ class PostgresDatabase(Database):
         """Name the database; nothing is opened yet."""
         self._url = url
         self._access = access
+        self.is_listened_to = access.is_resident
         self._idle: list[PostgresConnection] = []
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(access.max_connections) if access.max_connections else None
@@ -87,22 +145,9 @@ class PostgresDatabase(Database):
         with self.autocommit() as connection, translated("transaction"), connection.raw.transaction():
             yield connection
 
-    @contextmanager
-    def autocommit(self) -> Iterator[PostgresConnection]:
+    def autocommit(self) -> AbstractContextManager[PostgresConnection]:
         """Borrow a connection on which every statement commits by itself."""
-        with self._place():
-            connection = self._take_idle() or PostgresConnection(self._connect())
-            try:
-                yield connection
-            except DatabaseUnavailable:
-                connection.raw.close()
-                self._drop_idle()
-                raise
-            finally:
-                if not connection.raw.closed:
-                    connection.used_at = utc_now()
-                    with self._lock:
-                        self._idle.append(connection)
+        return self._borrowed(may_prepare=self._access.is_resident)
 
     @contextmanager
     def joined(self, raw: Any) -> Iterator[PostgresConnection]:
@@ -126,8 +171,8 @@ class PostgresDatabase(Database):
 
     def poke(self) -> None:
         """Notify listeners; a hint, so that whatever keeps it from being given is no error."""
-        with suppress(DatabaseError), self.autocommit() as connection:
-            connection.poke()
+        with suppress(DatabaseError), self._borrowed(may_prepare=False) as connection:
+            connection.send_poke()
 
     @contextmanager
     def listen(self, timeout_seconds: float) -> Iterator["_Notifications"]:
@@ -144,17 +189,32 @@ class PostgresDatabase(Database):
             raw.close()
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
-        """Wait for one of the connections that may be open at a time, if their number is limited."""
-        if self._room is None:
-            yield
-            return
-        if not self._room.acquire(timeout=_PLACE_SECONDS):
+    def _borrowed(self, *, may_prepare: bool) -> Iterator[PostgresConnection]:
+        with nullcontext() if self._room is None else self._place(self._room):
+            connection = self._take_idle() or PostgresConnection(self._connect())
+            try:
+                if may_prepare:
+                    connection.settle_in()
+                yield connection
+            except DatabaseUnavailable:
+                connection.raw.close()
+                self._drop_idle()
+                raise
+            finally:
+                if not connection.raw.closed:
+                    connection.used_at = utc_now()
+                    with self._lock:
+                        self._idle.append(connection)
+
+    @contextmanager
+    def _place(self, room: threading.BoundedSemaphore) -> Iterator[None]:
+        """Wait for one of the connections that may be open at a time."""
+        if not room.acquire(timeout=_PLACE_SECONDS):
             raise DatabaseBusy(f"no connection became free within {_PLACE_SECONDS:g} s")
         try:
             yield
         finally:
-            self._room.release()
+            room.release()
 
     def _take_idle(self) -> PostgresConnection | None:
         """Return an idle connection that the server has not ended meanwhile, if there is one."""
@@ -163,7 +223,7 @@ class PostgresDatabase(Database):
                 if not self._idle:
                     return None
                 connection = self._idle.pop()
-            if not _has_word_from_server(connection.raw) and (_is_fresh(connection) or _answers(connection.raw)):
+            if connection.can_be_used_again():
                 return connection
             connection.raw.close()
 
@@ -283,15 +343,12 @@ def _factory(make: Maker) -> Callable[[psycopg.Cursor[Any]], Callable[[Sequence[
     return row
 
 
-def _to_postgres(value: Any) -> Any:
-    return rows.document(value) if isinstance(value, list | dict) else value
-
-
-def _has_word_from_server(raw: psycopg.Connection[Row]) -> bool:
-    """Whether an idle connection has something to read: the server's good-bye, or the end of the stream."""
-    with selectors.DefaultSelector() as selector:
-        selector.register(raw.pgconn.socket, selectors.EVENT_READ)
-        return bool(selector.select(0))
+def _bound(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    bound = {"now": None, **parameters}
+    for name, value in parameters.items():
+        if type(value) in _DOCUMENTS:
+            bound[name] = rows.document(value)
+    return bound
 
 
 def _is_direct(raw: psycopg.Connection[Row]) -> bool:
@@ -300,14 +357,6 @@ def _is_direct(raw: psycopg.Connection[Row]) -> bool:
     return row is not None and row["process_id"] == raw.info.backend_pid
 
 
-def _is_fresh(connection: PostgresConnection) -> bool:
-    """Whether it was used a moment ago. By the wall clock: the monotonic one may stand still in a frozen Lambda."""
-    return timedelta(0) <= utc_now() - connection.used_at < _FRESH
-
-
 def _answers(raw: psycopg.Connection[Row]) -> bool:
     """Ask whether there still is a server, and one that can be written to."""
-    try:
-        return raw.execute("SELECT 1 WHERE NOT pg_is_in_recovery()").fetchone() is not None
-    except psycopg.Error:
-        return False
+    return raw.execute("SELECT 1 WHERE NOT pg_is_in_recovery()").fetchone() is not None

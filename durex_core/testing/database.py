@@ -45,6 +45,7 @@ class VirtualTimeDatabase(Database):
     def __init__(self, database: Database, clock: VirtualClock) -> None:
         """Wrap an opened database."""
         self.dialect = database.dialect
+        self.is_listened_to = database.is_listened_to
         self._database = database
         self._clock = clock
 

@@ -247,7 +247,7 @@ def test_a_server_that_falls_silent_is_given_up_and_the_command_is_kept_in_doubt
 
 def test_a_command_that_was_stored_all_the_same_is_not_stored_twice(hasty: Durex, faulty: Faulty):
     keeper = Keeper()
-    faulty.loses_commits.set()
+    faulty.loses_answer_to = b"once"
     answer = accept(hasty, keeper, Spec("plain", "once"))
     faulty.heal()
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from factories import new_command
 
 import durex_core
-from durex_core.store import statements
+from durex_core.store import rows, statements
 from durex_core.store.database import Connection, open_database
 from durex_core.store.statements import Dialect
 
@@ -23,6 +24,7 @@ STORE = Path(durex_core.__file__).parent
 
 # What a statement is given to run over nothing.
 NOTHING: dict[str, Any] = {
+    **rows.one_new_row(new_command()),
     "bucket": "2026-03-01T12:00:00Z",
     "error": "null",
     "id": "019a2063-fc05-72e4-9bc1-56922de41a35",
@@ -32,6 +34,7 @@ NOTHING: dict[str, Any] = {
     "lease_seconds": 1.0,
     "limit": 1,
     "now": None,
+    "pokes": False,
     "queues": "[]",
     "rows": "[]",
     "scope": "scope",

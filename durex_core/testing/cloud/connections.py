@@ -17,7 +17,8 @@ from durex_core.testing.database import VirtualTimeConnection, VirtualTimeDataba
 
 Around = Callable[[str, dict[str, Any], Callable[[], list[Row]]], list[Row]]
 
-_PUT_BACK = frozenset({"commands/put_back", "commands/repeat"})
+# Statements that commit by themselves and make work ready, of which others are to be told.
+_TOLD_OF = frozenset({"commands/enqueue_one", "commands/put_back", "commands/repeat"})
 
 IDLE_SECONDS = 60.0
 """How long the database keeps a connection that nobody uses."""
@@ -114,7 +115,7 @@ class SimulatedDatabase(Database):
         fate = self._meet(process, f"database:{statement}")
         self._wait_for_others(process)
         found = self.around(statement, parameters, partial(self._connection.run, statement, **parameters))
-        process.life.owes_wakes |= statement in _PUT_BACK
+        process.life.owes_wakes |= statement in _TOLD_OF
         self._world.changed()
         self._answer(fate)
         return found
