@@ -5,8 +5,9 @@ path of the offending part.
 """
 
 import json
+import json.encoder
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -29,7 +30,7 @@ def encode(value: Any) -> str:
         NotPlainJson: a part of the value cannot be held as JSON by both stores.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _write(value)
         text.encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise _explain(value, error) from None
@@ -53,6 +54,20 @@ def plain(value: Any) -> Any:
 def clean_text(text: str) -> str:
     """Return the text with whatever no store can hold (NUL, lone surrogates) replaced, for errors and tracebacks."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _writer() -> Callable[[Any], str]:
+    """Return what writes JSON. `json` makes its encoder anew for each value, which takes longer than most values do."""
+    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return encoder.encode
+    # Without the search for circles, which shares a dict between threads: what refers to itself is nested too deeply.
+    write = make(None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)  # noqa: FBT003
+    return lambda value: "".join(write(value, 0))
+
+
+_write = _writer()
 
 
 def _explain(value: Any, error: Exception) -> NotPlainJson:
