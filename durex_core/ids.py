@@ -18,8 +18,9 @@ _STEP = (1 << _STEP_BITS) - 1
 _VERSION = 7
 
 # The constructor of a UUID, which reads five other forms as well, takes three times as long.
-_set_number = UUID.int.__set__  # type: ignore[attr-defined]
-_set_safety = UUID.is_safe.__set__  # type: ignore[attr-defined]
+_set_number = UUID.__dict__["int"].__set__
+_set_safety = UUID.__dict__["is_safe"].__set__
+_UNKNOWN = SafeUUID.unknown
 
 
 def uuid7(unix_milliseconds: int, randomness: int) -> UUID:
@@ -66,14 +67,14 @@ def _frame(unix_milliseconds: int) -> int:
 
 
 def _spread(randomness: int) -> int:
-    """Return 74 random bits as they stand in an id: between the upper 12 and the lower 62 lie the two of the variant."""
+    """Return 74 random bits as they stand in an id: the upper 12, the two of the variant, the lower 62."""
     return randomness + (randomness >> 62) * (0b11 << 62)
 
 
 def _uuid(number: int) -> UUID:
     made = object.__new__(UUID)
     _set_number(made, number)
-    _set_safety(made, SafeUUID.unknown)
+    _set_safety(made, _UNKNOWN)
     return made
 
 

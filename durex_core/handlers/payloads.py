@@ -43,7 +43,7 @@ def encode(payload: Any, max_bytes: int) -> str:
     size = len(text.encode())
     if size > max_bytes:
         raise PayloadTooLarge(size, max_bytes)
-    if text.count("[") + text.count("{") > MAX_NESTING:
+    if size > MAX_NESTING and text.count("[") + text.count("{") > MAX_NESTING:
         _check_nesting(text)
     return text
 

@@ -6,7 +6,7 @@ proxy may stand between. A connection that broke is thrown away; the next use op
 
 import selectors
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -53,6 +53,12 @@ class PostgresConnection:
     def select(self, text: str, *, make: Maker = as_dict, **parameters: Any) -> list[Any]:
         """Run a query that was composed."""
         return self._run(statements.parse("postgres", "select", text), parameters, make)
+
+    def copy(self, statement: str, blocks: Iterable[bytes]) -> None:
+        """Run a COPY with the rows in these blocks."""
+        with translated("commands/enqueue"), self.raw.cursor().copy(statement.encode()) as copy:
+            for block in blocks:
+                copy.write(block)
 
     def _run(self, statement: statements.Statement, parameters: Mapping[str, Any], make: Maker) -> list[Any]:
         (text,) = statement.parts
