@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from factories import claimed_command
 from pydantic import BaseModel
-from virtual_store import VirtualStore, query, schema_of
+from virtual_store import VirtualStore, schema_of
 
 from durex_core import Durex, Spec, current
 from durex_core.backoff import Constant
@@ -21,7 +21,6 @@ from durex_core.rules.wakes import Due
 from durex_core.store import bulk
 from durex_core.store.database import Database, open_database
 from durex_core.store.postgres import PostgresConnection
-from durex_core.store.sqlite import SqliteConnection
 
 MANY = bulk.LEAST + 1
 MINUTE = timedelta(minutes=1)
@@ -134,7 +133,7 @@ def rows(app: Durex, enqueued: Sequence[Enqueued]) -> list[dict[str, Any]]:
     """Return what was stored for each, with moments as they lie to the first, and payloads to the letter."""
     with app.database.autocommit() as connection:
         text = f"SELECT *, CAST(payload AS text) AS letters FROM {schema_of(connection)}commands"
-        found = connection._rows(text, {}) if isinstance(connection, SqliteConnection) else query(connection, text)
+        found = connection.select(text)
     by_id = {str(row.pop("id")): row for row in found}
     for row in found:
         created_at = row["created_at"]
