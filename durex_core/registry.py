@@ -199,8 +199,7 @@ class Registry:
 
     def _payload(self, handler: Handler, spec: Spec) -> tuple[Any, str]:
         """Return the payload of a spec as plain JSON that its handler takes: its value, and its text."""
-        payload = payloads.filled(payloads.plain(spec.payload), handler.default_payload)
-        text = payloads.encode(payload, self.max_payload_bytes)
+        payload, text = payloads.prepared(spec.payload, handler.default_payload, self.max_payload_bytes)
         handler.check(payload, text)
         return payload, text
 
