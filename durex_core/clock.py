@@ -13,6 +13,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def unix_milliseconds() -> int:
+    """Return the current moment as a Unix time in whole milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
 def monotonic_seconds() -> float:
     """Return seconds on a clock that never goes back, for measuring intervals inside one process."""
     return time.monotonic()

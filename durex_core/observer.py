@@ -70,6 +70,9 @@ class Observers(Observer):
         """Begin with some."""
         self._observers = list(observers)
 
+    def __len__(self) -> int:
+        return len(self._observers)
+
     def add(self, observer: Observer) -> None:
         """Let another one hear of everything from here on."""
         self._observers.append(observer)

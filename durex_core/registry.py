@@ -74,9 +74,7 @@ class Registry:
     def templates(self) -> list[NewCommand]:
         """What each handler gives the commands of its name when nothing else is said."""
         return [
-            NewCommand(
-                UUID(int=0), handler.name, handler.queue, handler.default_payload, **options.for_store(handler.options)
-            )
+            NewCommand(UUID(int=0), handler.name, handler.queue, handler.default_payload, **handler.stored)
             for handler in self
         ]
 
@@ -155,10 +153,13 @@ class Registry:
         Raises:
             InvalidSpec: a part of it was refused; the subclass tells an unknown name and a bad payload apart.
         """
+        known = self._handlers.get(spec.name) if parent is None and options.is_bare(spec) else None
+        if known and join_id is None and not awaits:
+            payload, _ = self._payload(known, spec)
+            return NewCommand(command_id, known.name, known.queue, payload, **known.stored)
         spec = options.check(spec)
         handler = self._handler(spec)
-        payload = payloads.filled(payloads.plain(spec.payload), handler.default_payload)
-        handler.check(payload, payloads.encode(payload, self.max_payload_bytes))
+        payload, _ = self._payload(handler, spec)
         chosen = _merged(handler, spec)
         if parent is not None:
             chosen.setdefault("traceparent", parent.traceparent)
@@ -186,6 +187,21 @@ class Registry:
         plain = payloads.plain(payload)
         payloads.encode(plain, self.max_payload_bytes)
         return plain
+
+    def payload_text(self, spec: Spec) -> str | None:
+        """Check the payload of a spec whose name is known and return its JSON, or None if it has none.
+
+        Raises:
+            InvalidPayload: it was refused.
+        """
+        payload, text = self._payload(self._handlers[spec.name], spec)
+        return None if payload is None else text
+
+    def _payload(self, handler: Handler, spec: Spec) -> tuple[Any, str]:
+        """Return the payload of a spec as plain JSON that its handler takes: its value, and its text."""
+        payload, text = payloads.prepared(spec.payload, handler.default_payload, self.max_payload_bytes)
+        handler.check(payload, text)
+        return payload, text
 
     def _handler(self, spec: Spec) -> Handler:
         """Return the handler of a spec whose names are all known."""

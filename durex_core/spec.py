@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
 from durex_core.backoff import Backoff
+from durex_core.records import unguarded
 
 MAX_RETRIES = 1000
 MAX_DELAY = timedelta(days=3660)
@@ -61,6 +62,7 @@ class SpecOptions(CommandOptions, total=False):
     idempotency_key: str | None
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What a caller hands to enqueue: the name of a command, its payload and what sets it apart.

@@ -5,8 +5,9 @@ path of the offending part.
 """
 
 import json
+import json.encoder
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
@@ -29,7 +30,7 @@ def encode(value: Any) -> str:
         NotPlainJson: a part of the value cannot be held as JSON by both stores.
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = "".join(_chunks(value, 0))
         text.encode()
     except (ValueError, TypeError, RecursionError) as error:
         raise _explain(value, error) from None
@@ -53,6 +54,30 @@ def plain(value: Any) -> Any:
 def clean_text(text: str) -> str:
     """Return the text with whatever no store can hold (NUL, lone surrogates) replaced, for errors and tracebacks."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _writer() -> Callable[[Any, int], Iterable[str]]:
+    """Return what writes JSON. `json` makes its encoder anew for each value, which takes longer than most values do."""
+    encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return lambda value, _: encoder.iterencode(value)
+    # Without the search for circles, which shares a dict between threads: what refers to itself is nested too deeply.
+    write: Callable[[Any, int], Iterable[str]] = make(
+        markers=None,
+        default=encoder.default,
+        encoder=json.encoder.encode_basestring,
+        indent=None,
+        key_separator=encoder.key_separator,
+        item_separator=encoder.item_separator,
+        sort_keys=False,
+        skipkeys=False,
+        allow_nan=False,
+    )
+    return write
+
+
+_chunks = _writer()
 
 
 def _explain(value: Any, error: Exception) -> NotPlainJson:

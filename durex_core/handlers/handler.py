@@ -74,7 +74,7 @@ class Handler:
     """A registered function, how to call it, and what holds for its commands.
 
     `defaults` are the options of its specs, the app's among them; `options` are those that are set, as `merge` reads
-    them at each enqueue.
+    them, and `stored` are the same, as they are stored with a command whose spec sets none.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Handler:
     takes_payload: bool
     payload_type: TypeAdapter[Any] | None
     options: Options = field(default_factory=dict, repr=False)
+    stored: Options = field(default_factory=dict, repr=False)
     default_payload: Any = None
     upcast: Upcast | None = None
     never_retry: ErrorTypes = ()

@@ -3,6 +3,7 @@
 The later of the three wins, option by option. None means unset; zero, False and empty are values.
 """
 
+from dataclasses import fields
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
@@ -28,6 +29,9 @@ _EXTRAS = frozenset({"deadline", "start_within", "period", "metadata", "sequence
 _MOMENTS = ("run_at", "deadline_at")
 _OPTIONS = ("delay", *_MOMENTS, "priority", "retries", "backoff", "timeout", "dead_letter", "tags", *_EXTRAS)
 _values = attrgetter(*_OPTIONS)
+_SETTABLE = tuple(field.name for field in fields(Spec) if field.name not in {"name", "payload"})
+_settable = attrgetter(*_SETTABLE)
+_UNSET = (None,) * len(_SETTABLE)
 
 
 def make_spec(name: str, payload: Any, options: SpecOptions | CommandOptions) -> Spec:
@@ -40,6 +44,11 @@ def make_spec(name: str, payload: Any, options: SpecOptions | CommandOptions) ->
     if unknown:
         raise InvalidSpec(unknown[0], "is no option of a spec; see durex_core.Spec for the options")
     return Spec(name, payload, **options)
+
+
+def is_bare(spec: Spec) -> bool:
+    """Whether a spec is a name and a payload and nothing else, as most are: then no option of it needs a look."""
+    return type(spec) is Spec and type(spec.name) is str and _settable(spec) == _UNSET
 
 
 def check(spec: Spec) -> Spec:

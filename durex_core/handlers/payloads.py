@@ -29,6 +29,24 @@ def plain(payload: Any) -> Any:
         raise _refused(error) from None
 
 
+def prepared(payload: Any, default: Any, max_bytes: int) -> tuple[Any, str]:
+    """Return a payload as plain JSON values, completed by a default, and their text.
+
+    Raises:
+        InvalidPayload: some part has no JSON form that every database and handler can hold.
+        PayloadTooLarge: its JSON is over the limit.
+    """
+    try:
+        value = strict_json.plain(payload)
+        if default is not None:
+            value = filled(value, default)
+        text = strict_json.encode(value)
+    except strict_json.NotPlainJson as error:
+        raise _refused(error) from None
+    _check_size(text, max_bytes)
+    return value, text
+
+
 def encode(payload: Any, max_bytes: int) -> str:
     """Return the JSON text of plain values that every database and handler can hold.
 
@@ -40,11 +58,7 @@ def encode(payload: Any, max_bytes: int) -> str:
         text = strict_json.encode(payload)
     except strict_json.NotPlainJson as error:
         raise _refused(error) from None
-    size = len(text.encode())
-    if size > max_bytes:
-        raise PayloadTooLarge(size, max_bytes)
-    if text.count("[") + text.count("{") > MAX_NESTING:
-        _check_nesting(text)
+    _check_size(text, max_bytes)
     return text
 
 
@@ -90,6 +104,14 @@ def _read_upcast(payload_type: TypeAdapter[Any], text: str, upcast: Upcast, befo
     except Exception as error:  # noqa: BLE001  an upcast is the application's own code
         after, cause = f"the upcast failed on it: {type(error).__name__}: {error}", error
     raise InvalidPayload(before.field, f"{before.reason}; {after}") from cause
+
+
+def _check_size(text: str, max_bytes: int) -> None:
+    size = len(text.encode())
+    if size > max_bytes:
+        raise PayloadTooLarge(size, max_bytes)
+    if size > MAX_NESTING and text.count("[") + text.count("{") > MAX_NESTING:
+        _check_nesting(text)
 
 
 def _check_nesting(text: str) -> None:

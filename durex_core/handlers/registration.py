@@ -42,6 +42,7 @@ def build(
         takes_payload="payload" in signature.roles,
         payload_type=signature.payload_type,
         options=merged,
+        stored=options.for_store(merged),
         default_payload=_default_payload(where, chosen.get("payload"), signature, max_bytes),
         upcast=upcast,
         never_retry=(*never_retry, *error_types(where, chosen.get("never_retry", ()))),

@@ -9,15 +9,18 @@ from durex_core import current
 from durex_core.clock import monotonic_seconds, utc_now
 from durex_core.errors import InvalidSpec
 from durex_core.execution.commits import announced
-from durex_core.ids import new_id
+from durex_core.ids import new_ids
 from durex_core.model import Enqueued, NewCommand
 from durex_core.observer import Observer, told_of_failures
+from durex_core.operations import bulk
 from durex_core.operations.wake import Wake
 from durex_core.registry import Registry
 from durex_core.rules.wakes import Due, due_by_queue
 from durex_core.spec import Spec
 from durex_core.store import commands
 from durex_core.store.database import Database
+
+_Lineage = tuple[str | None, str | None]
 
 
 def enqueue(
@@ -38,6 +41,8 @@ def enqueue(
     Raises:
         InvalidSpec: one of the specs was refused; nothing was stored.
     """
+    if connection is None and bulk.suits(database, registry, specs, observers):
+        return bulk.enqueue(database, registry, wake, specs)
     new = prepare(registry, specs)
     if not new:
         return []
@@ -53,7 +58,16 @@ def prepare(registry: Registry, specs: Sequence[Spec]) -> list[NewCommand]:
     Raises:
         InvalidSpec: one of the specs was refused.
     """
-    return [_prepare(registry, spec, position, len(specs)) for position, spec in enumerate(specs)]
+    lineage, parent = _lineage(), current.command()
+    new: list[NewCommand] = []
+    try:
+        for spec, command_id in zip(specs, new_ids(len(specs)), strict=True):
+            new.append(registry.prepare(_within(lineage, spec), command_id, parent=parent))
+    except InvalidSpec as error:
+        if len(specs) > 1:
+            error.add_note(f"in spec {len(new)} of {len(specs)}, counted from 0; none of them was stored")
+        raise
+    return new
 
 
 def store(database: Database, wake: Wake, new: Sequence[NewCommand], *, observers: Observer) -> list[Enqueued]:
@@ -100,12 +114,17 @@ def _created(new: Sequence[NewCommand], enqueued: Sequence[Enqueued]) -> list[Ne
 
 def _delay(command: NewCommand) -> timedelta:
     """Return how long from now a command is due. The wall clock will do for a hint; the database's decides."""
-    return max(command.run_at - utc_now(), timedelta(0)) if command.run_at else command.delay
+    return command.delay if command.run_at is None else max(command.run_at - utc_now(), timedelta(0))
 
 
-def _with_lineage(spec: Spec) -> Spec:
-    """Return a spec with the ids that are current here."""
-    correlation_id, traceparent = current.correlation_id(), current.traceparent()
+def _lineage() -> _Lineage:
+    """Return the ids that are current here: those of the business, and of the trace."""
+    return current.correlation_id(), current.traceparent()
+
+
+def _within(lineage: _Lineage, spec: Spec) -> Spec:
+    """Return a spec with these ids, unless it has its own."""
+    correlation_id, traceparent = lineage
     if not (correlation_id or traceparent) or not isinstance(spec, Spec):
         return spec
     return replace(
@@ -113,12 +132,3 @@ def _with_lineage(spec: Spec) -> Spec:
         correlation_id=correlation_id if spec.correlation_id is None else spec.correlation_id,
         traceparent=traceparent if spec.traceparent is None else spec.traceparent,
     )
-
-
-def _prepare(registry: Registry, spec: Spec, position: int, count: int) -> NewCommand:
-    try:
-        return registry.prepare(_with_lineage(spec), new_id(), parent=current.command())
-    except InvalidSpec as error:
-        if count > 1:
-            error.add_note(f"in spec {position} of {count}, counted from 0; none of them was stored")
-        raise

@@ -5,6 +5,7 @@ half a minute, not the command. What is due later than a wake can be kept back g
 time and sends the wake then. All is counted in slots and buckets, so that many commands share what rings.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -48,12 +49,9 @@ def due_by_queue(work: Iterable[tuple[str, timedelta]]) -> dict[str, Due]:
     What is due later is found by the claim that the first one brings about.
     """
     due: dict[str, Due] = {}
-    for queue, delay in work:
-        known = due.get(queue)
-        if known is None or delay < known.delay:
-            due[queue] = Due(delay)
-        elif delay == known.delay:
-            due[queue] = Due(delay, known.count + 1)
+    for (queue, delay), count in Counter(work).items():
+        if queue not in due or delay < due[queue].delay:
+            due[queue] = Due(delay, count)
     return due
 
 

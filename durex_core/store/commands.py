@@ -13,12 +13,14 @@ from uuid import UUID
 from durex_core.errors import DatabaseBusy
 from durex_core.model import Command, Compensation, Enqueued, ErrorInfo, NewCommand
 from durex_core.rules.outcomes import Settlement
-from durex_core.store import joins, keys, rows
+from durex_core.store import bulk, joins, keys, rows
 from durex_core.store.database import Connection, as_tuple
 
 Fence = tuple[UUID, int]
 
 _PLACING_TRIES = 5
+_INSERTED_AT_ONCE = 5000
+"""As many commands as a document holds at most, which is in memory three times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,12 @@ def enqueue(connection: Connection, new: Sequence[NewCommand], *, now: datetime 
     A taken idempotency key, or a unique key that a live command holds, yields that command and creates nothing.
     """
     owners = keys.take(connection, new, now=now)
-    fresh = [command for command in new if owners.get(command.id, command.id) == command.id]
-    placed = _place(connection, fresh, now)
-    keys.assign(connection, [command for command in fresh if placed[command.id] != command.id], placed)
-    standing = owners | placed
-    return [_enqueued(command.id, standing, placed) for command in new]
+    fresh = [command for command in new if owners.get(command.id, command.id) == command.id] if owners else new
+    holders = _place(connection, fresh, now)
+    keys.assign(connection, [command for command in fresh if command.id in holders], holders)
+    if not (owners or holders):
+        return [Enqueued(command.id, created=True) for command in new]
+    return [_enqueued(command.id, owners, holders) for command in new]
 
 
 def enqueue_one(
@@ -203,32 +206,40 @@ def known(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
     return _ids(connection.run("commands/known", ids=list(ids))) if ids else set()
 
 
-def _enqueued(command_id: UUID, standing: Mapping[UUID, UUID], placed: Mapping[UUID, UUID]) -> Enqueued:
+def _enqueued(command_id: UUID, owners: Mapping[UUID, UUID], holders: Mapping[UUID, UUID]) -> Enqueued:
     """Follow a key to its owner, and an owner to the holder of its unique key."""
-    owner = standing[command_id]
-    final = placed.get(owner, owner)
+    owner = owners.get(command_id, command_id)
+    final = holders.get(owner, owner)
     return Enqueued(final, created=final == command_id)
 
 
 def _place(connection: Connection, new: Sequence[NewCommand], now: datetime | None) -> dict[UUID, UUID]:
-    """Insert commands and map each id to the id that stands for it: its own, or the holder of its unique key.
+    """Store commands, and map each id that was not to the holder of its unique key.
 
     Rows go in by unique key, so that two callers with the same keys wait for each other and never deadlock.
     """
-    placed: dict[UUID, UUID] = {}
-    left = sorted(new, key=lambda command: command.unique_key or "")
+    holders: dict[UUID, UUID] = {}
+    left = sorted(bulk.copy(connection, new, now=now), key=lambda command: command.unique_key or "")
     for _ in range(_PLACING_TRIES):
         if not left:
-            return placed
-        stored = _ids(connection.run("commands/enqueue", rows=[rows.new_row(command) for command in left], now=now))
-        placed |= {command_id: command_id for command_id in stored}
-        left = [command for command in left if command.id not in placed]
+            return holders
+        stored = _inserted(connection, left, now)
+        left = [command for command in left if command.id not in stored]
         # The holder may finish between the two statements; then the key is free and the next round takes it.
-        placed |= _holders(connection, left)
-        left = [command for command in left if command.id not in placed]
+        holders |= _holders(connection, left)
+        left = [command for command in left if command.id not in holders]
     if left:
         raise _busy(left[0])
-    return placed
+    return holders
+
+
+def _inserted(connection: Connection, new: Sequence[NewCommand], now: datetime | None) -> set[UUID]:
+    """Insert commands, unless their unique keys are held, and return the ids of those that were."""
+    stored: set[UUID] = set()
+    for at in range(0, len(new), _INSERTED_AT_ONCE):
+        some = [rows.new_row(command) for command in new[at : at + _INSERTED_AT_ONCE]]
+        stored |= _ids(connection.run("commands/enqueue", rows=some, now=now))
+    return stored
 
 
 def _busy(command: NewCommand) -> DatabaseBusy:

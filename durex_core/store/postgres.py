@@ -7,7 +7,7 @@ away; the next use opens a new one.
 
 import selectors
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -70,10 +70,15 @@ class PostgresConnection:
         """Run a query that was composed."""
         (text,) = statements.parse("postgres", "select", text).parts
         with translated("select"):
-            # With its values in the text, which is planned for them, whatever other plans are made for.
-            return self._rows(psycopg.ClientCursor(self.raw).mogrify(text, _bound(parameters)), None, make)
+            return self._rows(text, _bound(parameters), make)
 
-    def _rows(self, text: str, bound: Mapping[str, Any] | None, make: Maker) -> list[Any]:
+    def copy(self, statement: str, blocks: Iterable[bytes]) -> None:
+        """Run a COPY with the rows in these blocks."""
+        with translated("commands/enqueue"), self.raw.cursor().copy(statement.encode()) as copy:
+            for block in blocks:
+                copy.write(block)
+
+    def _rows(self, text: str, bound: Mapping[str, Any], make: Maker) -> list[Any]:
         cursor = psycopg.Cursor(self.raw, row_factory=_factory(make)).execute(text, bound, binary=True)
         return cursor.fetchall() if cursor.description else []
 

@@ -1,14 +1,16 @@
 """Ids are UUIDs of version 7: in the order of their time, and different at the same time."""
 
+import copy
 from datetime import UTC, datetime
 from itertools import pairwise
 from uuid import RFC_4122, UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from durex_core.clock import utc_now
-from durex_core.ids import _Rising, is_ingested, made_at_milliseconds, new_id, new_ingested_id, uuid7
+from durex_core.ids import _Rising, is_ingested, made_at_milliseconds, new_id, new_ids, new_ingested_id, uuid7
 
 milliseconds = st.integers(0, 2**48 - 1)
 bits = st.integers(0, 2**74 - 1)
@@ -66,6 +68,42 @@ def test_new_ids_rise_one_after_the_other():
     made = [new_id() for _ in range(10_000)]
 
     assert made == sorted(made)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 10_000])
+def test_several_ids_rise_between_those_before_and_those_after(count: int):
+    before = new_id()
+    made = new_ids(count)
+    after = new_id()
+
+    assert len(set(made)) == len(made) == count
+    assert [before, *made, after] == sorted([before, *made, after])
+    assert not any(is_ingested(each) for each in made)
+    assert {(each.version, each.variant) for each in made} <= {(7, RFC_4122)}
+
+
+@given(
+    blocks=st.lists(st.tuples(st.integers(0, 2**47), unmarked | st.just(2**73 - 1), st.integers(1, 5)), min_size=1),
+    step=st.sampled_from([0, 1, 2**40 - 1, 2**64 - 1]),
+)
+def test_several_ids_rise_whatever_the_clock_does_and_however_little_room_there_is(
+    blocks: list[tuple[int, int, int]], step: int
+):
+    rising = _Rising()
+    made = [each for time, randomness, count in blocks for each in rising.several(time, randomness, [step] * count)]
+
+    assert all(earlier < later for earlier, later in pairwise(made))
+    assert {(each.version, each.variant) for each in made} == {(7, RFC_4122)}
+    assert not any(is_ingested(each) for each in made)
+
+
+def test_an_id_is_as_good_as_one_of_pythons_own():
+    made = new_id()
+
+    assert copy.deepcopy(made) == copy.copy(made) == made == UUID(int=made.int)
+    assert (made.is_safe, hash(made)) == (UUID(int=made.int).is_safe, hash(UUID(int=made.int)))
+    with pytest.raises(TypeError, match="immutable"):
+        made.int = 3  # type: ignore[misc]
 
 
 @given(times=st.lists(st.tuples(milliseconds, st.booleans()), min_size=2), randomness=unmarked)

@@ -1,4 +1,5 @@
--- Stores new commands. A row missing from the answer met a live command with its unique key.
+-- Stores new commands. A row missing from the answer met a live command with its unique key. Moments are added in two
+-- parts: an interval times a float loses microseconds from the year 2255 on.
 INSERT INTO durex.commands (
     id, name, queue, state, priority, ready_at, created_at, retries, timeout_seconds, dead_letter, parent_id,
     correlation_id, unique_key, idempotency_key, payload, backoff, tags, deadline_at, expires_at, extras, join_id,
@@ -20,12 +21,13 @@ FROM json_to_recordset(:rows) AS row (
 )
 CROSS JOIN LATERAL (
     SELECT coalesce(
-        timestamptz 'epoch' + run_at * interval '1 microsecond', :now + make_interval(secs => delay_seconds)
+        timestamptz 'epoch' + run_at / 1000000 * interval '1 second' + run_at % 1000000 * interval '1 microsecond',
+        :now + make_interval(secs => delay_seconds)
     ) AS ready_at
 ) AS due
 CROSS JOIN LATERAL (
     SELECT coalesce(
-        timestamptz 'epoch' + deadline * interval '1 microsecond',
+        timestamptz 'epoch' + deadline / 1000000 * interval '1 second' + deadline % 1000000 * interval '1 microsecond',
         ready_at + make_interval(secs => (extras ->> 'deadline_seconds')::float8)
     ) AS deadline_at
 ) AS bound

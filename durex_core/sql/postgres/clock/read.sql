@@ -1,0 +1,2 @@
+-- The present, as all statements of this transaction see it.
+SELECT :now AS present_at

@@ -1,0 +1,2 @@
+-- The present.
+SELECT :now AS present_at
