@@ -28,7 +28,7 @@ TEST_NEEDS = $(CDK)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo deploy-local undeploy-local setup check test soak bench lock clean
+.PHONY: help demo deploy-local undeploy-local setup check test seeds soak bench lock clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -55,8 +55,11 @@ test: $(VENV)/.setup $(EMULATOR)/.setup $(TEST_NEEDS) ## Run every test, on SQLi
 	@$(DEPLOY_SAID)
 	$(PYTEST) -q $(TEST_DEPLOY) --every-statement --cov --cov-report=term:skip-covered --durations=10
 
-soak: $(VENV)/.setup ## Run a million seeds of random faults on a simulated AWS (SEEDS=1000, FIRST=0)
-	@PYTHONPATH=tests $(BIN)/python -m wakes.soak $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST))
+seeds: $(VENV)/.setup ## Run a million seeds of random faults on a simulated AWS (SEEDS=1000, FIRST=0)
+	@PYTHONPATH=tests $(BIN)/python -m wakes.many_seeds $(if $(SEEDS),--seeds $(SEEDS)) $(if $(FIRST),--first $(FIRST))
+
+soak: $(VENV)/.setup ## Work for ten minutes beside a long reader, and see that nothing grows (MINUTES=10, RATE=1500)
+	@PYTHONPATH=tests $(BIN)/python -m bench.soak $(MINUTES:%=--minutes %) $(RATE:%=--rate %)
 
 bench: $(VENV)/.setup ## Compare durex with the leanest SQL and with its peers (SIZE=small; ONLY=drain; WRITE=1: into docs/)
 	@PYTHONPATH=tests $(BIN)/python -m bench --size $(or $(SIZE),full) $(ONLY:%=--only %) $(if $(WRITE),--report docs/benchmarks.md --plot docs/benchmarks.svg)

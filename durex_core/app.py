@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Never, Unpack, overload
+from typing import TYPE_CHECKING, Any, Never, Unpack, overload
 
+from durex_core import operations
 from durex_core.aws.alarm import AlarmSettings, SchedulerAlarms
-from durex_core.aws.ingest import SqsIngest
 from durex_core.aws.wake import SqsWake
 from durex_core.decorator import Decorator, Registrar
 from durex_core.environment import access
@@ -20,17 +20,22 @@ from durex_core.execution.middleware import Middleware
 from durex_core.execution.surroundings import Surroundings
 from durex_core.handlers.handler import HandlerOptions
 from durex_core.handlers.options import make_spec
+from durex_core.local import GRACE, LEASE
 from durex_core.local.bell import Bell, LocalWake
-from durex_core.local.worker import GRACE, LEASE, Worker
 from durex_core.model import Accepted, Command, Enqueued, ErrorInfo, RetentionPolicy
 from durex_core.observer import Observer, OnError
-from durex_core.operations import enqueue, ingest, schema
+from durex_core.operations import enqueue
 from durex_core.operations.alarms import BookedAlarms
 from durex_core.operations.wake import Wake
 from durex_core.oversight import Oversight
 from durex_core.registry import Registry
 from durex_core.spec import CommandOptions, Spec, SpecOptions
 from durex_core.store.database import Database, open_database
+
+if TYPE_CHECKING:
+    from durex_core.aws.ingest import SqsIngest
+    from durex_core.local.worker import Worker
+    from durex_core.operations.schema import Health
 
 DEFAULT_DATABASE_URL = "sqlite:///durex.db"
 MAX_PAYLOAD_BYTES = 1024 * 1024
@@ -92,7 +97,7 @@ class Durex(Oversight):
         with self._lock:
             database = self._open()
             if not self._is_ready and database.dialect == "sqlite":
-                schema.migrate(database, self.retention)
+                operations.schema.migrate(database, self.retention)
             self._is_ready = True
             return database
 
@@ -114,8 +119,10 @@ class Durex(Oversight):
         return self._sqs_wake
 
     @property
-    def ingest(self) -> SqsIngest | None:
+    def ingest(self) -> "SqsIngest | None":
         """What keeps commands while the database is away: the queue that DUREX_INGEST_URL names, if it is set."""
+        from durex_core.aws.ingest import SqsIngest  # noqa: PLC0415  workers need none
+
         url = os.environ.get("DUREX_INGEST_URL")
         return SqsIngest(url) if url and not self._instead else None
 
@@ -252,7 +259,9 @@ class Durex(Oversight):
         """
         spec = _one_spec(name_or_spec, payload, options)
         observers = self.surroundings.observers
-        return ingest.enqueue_or_accept(self.database, self.registry, self.wake, self.ingest, spec, observers=observers)
+        return operations.ingest.enqueue_or_accept(
+            self.database, self.registry, self.wake, self.ingest, spec, observers=observers
+        )
 
     async def aenqueue(
         self, name_or_spec: str | Spec, payload: Any = None, /, **options: Unpack[SpecOptions]
@@ -261,20 +270,20 @@ class Durex(Oversight):
         spec = _one_spec(name_or_spec, payload, options)
         return await asyncio.to_thread(self.enqueue, spec)
 
-    def health(self) -> schema.Health:
+    def health(self) -> "Health":
         """Ask whether the database answers.
 
         Raises:
             DatabaseUnavailable: it does not.
             SchemaMissing: it was never migrated.
         """
-        return schema.health(self.database)
+        return operations.schema.health(self.database)
 
     def migrate(self) -> list[str]:
         """Bring the database's schema up to date; return the names of the migrations that were applied."""
         with self._lock:
-            applied = schema.migrate(self._open(), self.retention)
-            schema.publish(self._open(), self.registry)
+            applied = operations.schema.migrate(self._open(), self.retention)
+            operations.schema.publish(self._open(), self.registry)
             return applied
 
     def _open(self) -> Database:
@@ -291,7 +300,7 @@ class Durex(Oversight):
         concurrency: int = 10,
         lease: timedelta = LEASE,
         grace: timedelta = GRACE,
-    ) -> Worker:
+    ) -> "Worker":
         """Return a worker for this process; call its `run`, and `stop` from elsewhere.
 
         Args:
@@ -300,6 +309,8 @@ class Durex(Oversight):
             lease: how long a vanished worker's commands stay taken; running ones extend it.
             grace: how long attempts may go on after `stop` before they are given back.
         """
+        from durex_core.local.worker import Worker  # noqa: PLC0415  it loops, which nothing in Lambda does
+
         return Worker(
             self.database,
             self.registry,

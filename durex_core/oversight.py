@@ -2,20 +2,23 @@
 
 from abc import ABC, abstractmethod
 from datetime import timedelta
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 from uuid import UUID
 
+from durex_core import operations
 from durex_core.errors import InvalidQuery, InvalidSpec
 from durex_core.execution.surroundings import Surroundings
 from durex_core.model import Accepted, Command, State
-from durex_core.operations import cancel, find, ingest, queues, revive
 from durex_core.operations.after import After
 from durex_core.operations.wake import Wake
-from durex_core.queries import DAY, Filters, Page, Query, QueryOptions, Stats, make_query
 from durex_core.registry import Registry
-from durex_core.rules.history import HistoryEvent, history_of
 from durex_core.store.database import Database
 
+if TYPE_CHECKING:
+    from durex_core.queries import Filters, Page, Query, QueryOptions, Stats
+    from durex_core.rules.history import HistoryEvent
+
+_DAY = timedelta(days=1)
 _EXAMPLE_ID = "019a2063-fc05-72e4-9bc1-56922de41a35"
 
 
@@ -46,7 +49,7 @@ class Oversight(ABC):
             CommandNotFound: no command has this id.
             InvalidSpec: the text is no id.
         """
-        return find.get(self.database, parse_id(command_id))
+        return operations.find.get(self.database, parse_id(command_id))
 
     def look_up(self, command_id: UUID | str) -> Command | Accepted:
         """Return a command, or that it was accepted while the database was away and is not stored yet.
@@ -55,13 +58,13 @@ class Oversight(ABC):
             CommandNotFound: no command has this id.
             InvalidSpec: the text is no id.
         """
-        return ingest.look_up(self.database, parse_id(command_id))
+        return operations.ingest.look_up(self.database, parse_id(command_id))
 
-    def history(self, command_id: UUID | str) -> tuple[HistoryEvent, ...]:
+    def history(self, command_id: UUID | str) -> "tuple[HistoryEvent, ...]":
         """Return what happened to a command, in order."""
-        return history_of(self.get(command_id))
+        return operations.find.history(self.database, parse_id(command_id))
 
-    def find(self, query: Query | None = None, /, **options: Unpack[QueryOptions]) -> Page:
+    def find(self, query: "Query | None" = None, /, **options: "Unpack[QueryOptions]") -> "Page":
         """Return a page of commands, live and finished ones, the newest first: by a query, or by its parts as keywords.
 
         `app.find(state="failed", tag="order", payload={"customer.id": 42})`; the page's `next_cursor`, handed back as
@@ -70,15 +73,15 @@ class Oversight(ABC):
         Raises:
             InvalidQuery: a part of the query was refused.
         """
-        return find.find(self.database, _query(query, options))
+        return operations.find.find(self.database, _query(query, options))
 
-    def stats(self, *, finished_within: timedelta = DAY) -> Stats:
+    def stats(self, *, finished_within: timedelta = _DAY) -> "Stats":
         """Count the live commands of each queue and state, and those that finished lately.
 
         Raises:
             InvalidQuery: `finished_within` is no length of time to look back.
         """
-        return find.stats(self.database, finished_within)
+        return operations.find.stats(self.database, finished_within)
 
     def cancel(self, command_id: UUID | str, reason: str | None = None) -> Command:
         """Cancel a live command and return it as it ended.
@@ -89,10 +92,10 @@ class Oversight(ABC):
             CommandNotFound: no command has this id.
             NotAllowed: it has ended already.
         """
-        return cancel.cancel(self.database, self._after, parse_id(command_id), reason)
+        return operations.cancel.cancel(self.database, self._after, parse_id(command_id), reason)
 
     def cancel_many(
-        self, query: Query | None = None, /, *, reason: str | None = None, **filters: Unpack[Filters]
+        self, query: "Query | None" = None, /, *, reason: str | None = None, **filters: "Unpack[Filters]"
     ) -> list[UUID]:
         """Cancel all live commands that a query finds, such as those with a tag, and return their ids.
 
@@ -101,7 +104,7 @@ class Oversight(ABC):
         Raises:
             InvalidQuery: a part of the query was refused, or nothing narrows it.
         """
-        return cancel.cancel_many(self.database, self._after, _query(query, filters), reason)
+        return operations.cancel.cancel_many(self.database, self._after, _query(query, filters), reason)
 
     def retry(self, command_id: UUID | str) -> Command:
         """Let a command run now, and return it.
@@ -113,7 +116,7 @@ class Oversight(ABC):
             CommandNotFound: no command has this id.
             NotAllowed: its state does not allow it, its own deadline has passed, or its unique key is taken (KeyTaken).
         """
-        return revive.retry(self.database, self._after, parse_id(command_id))
+        return operations.revive.retry(self.database, self._after, parse_id(command_id))
 
     def replay(self, command_id: UUID | str) -> Command:
         """Let a command out of the dead letter queue run again, as `retry` does, and return it.
@@ -122,9 +125,9 @@ class Oversight(ABC):
             CommandNotFound: no command has this id.
             NotAllowed: it is not in the dead letter queue, or cannot be retried.
         """
-        return revive.replay(self.database, self._after, parse_id(command_id))
+        return operations.revive.replay(self.database, self._after, parse_id(command_id))
 
-    def dead_letters(self, **options: Unpack[QueryOptions]) -> Page:
+    def dead_letters(self, **options: "Unpack[QueryOptions]") -> "Page":
         """Return a page of the dead letter queue, the newest commands first; it takes what `find` takes.
 
         Raises:
@@ -139,7 +142,7 @@ class Oversight(ABC):
         Raises:
             InvalidQuery: the name or the limit was refused.
         """
-        return revive.replay_dead_letters(self.database, self._after, name, limit)
+        return operations.revive.replay_dead_letters(self.database, self._after, name, limit)
 
     def purge_dead_letters(self, older_than: timedelta, *, limit: int = 1000) -> int:
         """Drop the commands that came into the dead letter queue longer ago, `limit` at a time; return how many.
@@ -147,7 +150,7 @@ class Oversight(ABC):
         Raises:
             InvalidQuery: `older_than` is negative, or the limit is below 1.
         """
-        return revive.purge_dead_letters(self.database, self._after, older_than, limit)
+        return operations.revive.purge_dead_letters(self.database, self._after, older_than, limit)
 
     def wake_queue(self, queue: str) -> None:
         """Tell the workers of a queue that it has work; `enqueue` does so by itself, the function in SQL cannot on AWS.
@@ -156,7 +159,7 @@ class Oversight(ABC):
             UnknownQueue: no command of this application uses the queue.
             WakeNotSent: they could not be told; a later pass finds the work.
         """
-        queues.wake_workers(self.registry, self.wake, queue)
+        operations.queues.wake_workers(self.registry, self.wake, queue)
 
 
 def parse_id(command_id: UUID | str) -> UUID:
@@ -173,7 +176,9 @@ def parse_id(command_id: UUID | str) -> UUID:
         raise InvalidSpec("id", f"{command_id!r} is not a command id; ids look like {_EXAMPLE_ID}") from None
 
 
-def _query(query: Query | None, options: Filters | QueryOptions) -> Query:
+def _query(query: "Query | None", options: "Filters | QueryOptions") -> "Query":
+    from durex_core.queries import make_query  # noqa: PLC0415  only who looks at stored commands needs it
+
     if query is None:
         return make_query(options)
     if options:

@@ -11,11 +11,13 @@ from enum import StrEnum
 from typing import Annotated, Any, TypedDict, TypeVar
 from uuid import UUID
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import no_info_before_validator_function
 
 from durex_core import strict_json
 from durex_core.errors import InvalidQuery
+from durex_core.fields import AwareDatetime, Field, adapter
 from durex_core.model import Command, State
 from durex_core.spec import MAX_DELAY, Key, Name, Tag
 
@@ -33,16 +35,18 @@ _SINGULAR = {"state": "states", "name": "names", "queue": "queues", "tag": "tags
 _HINTS = {"timezone_aware": ", such as datetime(2026, 1, 31, tzinfo=UTC)"}
 
 
+class _OrOne:
+    """Takes one text for a list of one."""
+
+    def __get_pydantic_core_schema__(self, annotated: Any, schema_of: Any) -> Any:
+        return no_info_before_validator_function(_as_list, schema_of(annotated))
+
+
 def _as_list(value: Any) -> Any:
-    """Take one text for a list of one."""
     return [value] if isinstance(value, str) else value
 
 
-Several = Annotated[
-    tuple[T, ...],
-    BeforeValidator(_as_list),
-    Field(min_length=1, max_length=_MAX_VALUES),
-]
+Several = Annotated[tuple[T, ...], _OrOne(), Field(min_length=1, max_length=_MAX_VALUES)]
 
 
 class Order(StrEnum):
@@ -106,7 +110,6 @@ _NARROWING = (
     *("states", "names", "queues", "tags", "parent_id", "correlation_id", "unique_key"),
     *("created_after", "created_before", "payload"),
 )
-_QUERY: TypeAdapter[Query] = TypeAdapter(Query)
 
 
 class Filters(TypedDict, total=False):
@@ -205,7 +208,7 @@ def check(query: Query) -> Query:
         InvalidQuery: the first part that is not, and why.
     """
     try:
-        checked = _QUERY.validate_python(query)
+        checked: Query = adapter(Query).validate_python(query)
     except ValidationError as error:
         raise _refused(error.errors(include_url=False)[0]) from None
     if checked.payload is not None:

@@ -5,33 +5,36 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypedDict
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict
 
 from durex_core.backoff import Backoff
+from durex_core.fields import AwareDatetime, Field
 from durex_core.records import unguarded
 
 MAX_RETRIES = 1000
 MAX_DELAY = timedelta(days=3660)
 MAX_TIMEOUT = timedelta(days=7)
 MAX_METADATA = 50
+MAX_NAME = 100
+NAME = r"^[A-Za-z_][A-Za-z0-9_.\-]*$"
 
 # Control characters are refused: Postgres cannot hold NUL, and none of them can be told apart by eye.
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]*$", max_length=100)]
-Key = Annotated[str, StringConstraints(pattern=_PRINTABLE, min_length=1, max_length=255)]
-Tag = Annotated[str, StringConstraints(pattern=_PRINTABLE, min_length=1, max_length=100)]
+Name = Annotated[str, Field(pattern=NAME, max_length=MAX_NAME)]
+Key = Annotated[str, Field(pattern=_PRINTABLE, min_length=1, max_length=255)]
+Tag = Annotated[str, Field(pattern=_PRINTABLE, min_length=1, max_length=100)]
 Tags = Annotated[tuple[Tag, ...], Field(max_length=20, strict=False)]
 Priority = Annotated[int, Field(ge=-32768, le=32767)]
 Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 Delay = Annotated[timedelta, Field(ge=timedelta(0), le=MAX_DELAY)]
 Timeout = Annotated[timedelta, Field(ge=timedelta(0), le=MAX_TIMEOUT)]
 Period = Annotated[timedelta, Field(gt=timedelta(0), le=MAX_DELAY)]
-Moment = Annotated[AwareDatetime, Field()]
+Moment = AwareDatetime
 Metadata = Annotated[dict[Key, Any], Field(max_length=MAX_METADATA, strict=False)]
 Sequence = Annotated[tuple[Name, ...], Field(max_length=100, strict=False)]
 # W3C Trace Context, version 00: https://www.w3.org/TR/trace-context/#traceparent-header
-Traceparent = Annotated[str, StringConstraints(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
+Traceparent = Annotated[str, Field(pattern=r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
 
 
 class CommandOptions(TypedDict, total=False):

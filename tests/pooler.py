@@ -13,6 +13,9 @@ _KEY = b"K\x00\x00\x00\x0c"  # BackendKeyData: a process id and a secret of four
 _MADE_UP = (0x7FFF_FFFF).to_bytes(4, "big")
 
 
+Change = Callable[[bytes], bytes]
+
+
 class Pooler:
     """Passes everything on, byte by byte, but for the process ids. A context manager."""
 
@@ -40,13 +43,21 @@ class Pooler:
         host, port = self._sockets[0].getsockname()
         return urlunsplit(parts._replace(netloc=f"{user}@{host}:{port}", query="sslmode=disable"))
 
+    def sent(self) -> Change:
+        """Return what looks at the bytes that a new connection sends, and may change them."""
+        return _as_it_is
+
+    def received(self) -> Change:
+        """Return the same for what it receives."""
+        return _with_another_id
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._sockets[0].accept()
                 server = self._connect()
                 self._sockets += [client, server]
-                for source, sink, change in ((client, server, _as_it_is), (server, client, _with_another_id)):
+                for source, sink, change in ((client, server, self.sent()), (server, client, self.received())):
                     threading.Thread(target=_pass_on, args=(source, sink, change), daemon=True).start()
 
     def _connect(self) -> socket.socket:
@@ -59,7 +70,7 @@ class Pooler:
         return connection
 
 
-def _pass_on(source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes]) -> None:
+def _pass_on(source: socket.socket, sink: socket.socket, change: Change) -> None:
     with suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(change(data))

@@ -9,15 +9,15 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from durex_core import strict_json
 from durex_core.aws.clients import client
 from durex_core.errors import TooLargeToKeep
+from durex_core.fields import AwareDatetime, adapter
 from durex_core.model import NO_EXTRAS, NewCommand
 
 MAX_BYTES = 1_048_576
@@ -53,7 +53,7 @@ class IngestMessage:
 
     def encode(self) -> str:
         """Return the body of the message."""
-        text = strict_json.encode({"v": _VERSION, **_messages().dump_python(self, mode="json")})
+        text = strict_json.encode({"v": _VERSION, **adapter(IngestMessage).dump_python(self, mode="json")})
         # The only characters of Unicode that SQS refuses and JSON need not escape; they stand in strings alone.
         return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
@@ -70,7 +70,7 @@ class IngestMessage:
             raise NewerMessage(f"a message of version {document['v']}; this durex reads version {_VERSION}")
         try:
             strict_json.encode(document)
-            message = _messages().validate_python(document)
+            message: IngestMessage = adapter(IngestMessage).validate_python(document)
         except (ValidationError, strict_json.NotPlainJson) as error:
             raise MalformedMessage(f"no accepted command: {error}") from None
         extras = NO_EXTRAS if message.command.extras == NO_EXTRAS else message.command.extras
@@ -102,12 +102,6 @@ class SqsIngest:
             _log.exception("command %s could not be kept until the database is back", message.command.id)
             return False
         return True
-
-
-@cache
-def _messages() -> TypeAdapter[IngestMessage]:
-    """Return what reads and writes messages; most processes never need it."""
-    return TypeAdapter(IngestMessage)
 
 
 def _parsed(body: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from durex_core.cli.example import NoExample, example_payload
 from durex_core.cli.options import Session, with_session
 from durex_core.cli.rendering import duration
 from durex_core.cli.signals import stop_on_signals
+from durex_core.local import GRACE
 from durex_core.local.service import Service
-from durex_core.local.worker import GRACE
 from durex_core.store.database import masked
 
 _HIGHEST_PORT = 65_535

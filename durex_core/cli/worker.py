@@ -8,8 +8,8 @@ from durex_core.app import Durex
 from durex_core.cli.options import Seconds, Session, with_session
 from durex_core.cli.rendering import duration
 from durex_core.cli.signals import stop_on_signals
+from durex_core.local import GRACE, LEASE
 from durex_core.local.service import Service
-from durex_core.local.worker import GRACE, LEASE
 from durex_core.store.database import masked
 
 _SHORTEST_LEASE_SECONDS = 1.0

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Any
 
 from durex_core import strict_json
 from durex_core.errors import InvalidPayload
@@ -15,6 +13,9 @@ from durex_core.handlers.payloads import Upcast
 from durex_core.handlers.signatures import Role
 from durex_core.model import ErrorInfo
 from durex_core.spec import CommandOptions, Spec
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 ErrorTypes = tuple[type[BaseException], ...]
 
@@ -46,7 +47,7 @@ class Hook:
     function: Callable[..., Any]
     is_async: bool
     roles: tuple[Role, ...]
-    payload_type: TypeAdapter[Any] | None
+    payload_type: "TypeAdapter[Any] | None"
     upcast: Upcast | None = None
 
     def arguments(self, context: AttemptFacts, payload: Any, error: ErrorInfo | None) -> list[Any]:
@@ -84,7 +85,7 @@ class Handler:
     is_async: bool
     takes_context: bool
     takes_payload: bool
-    payload_type: TypeAdapter[Any] | None
+    payload_type: "TypeAdapter[Any] | None"
     options: Options = field(default_factory=dict, repr=False)
     stored: Options = field(default_factory=dict, repr=False)
     default_payload: Any = None

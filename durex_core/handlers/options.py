@@ -3,19 +3,21 @@
 The later of the three wins, option by option. None means unset; zero, False and empty are values.
 """
 
+import re
 from dataclasses import fields
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from durex_core import strict_json
 from durex_core.backoff import Backoff
 from durex_core.errors import InvalidSpec
+from durex_core.fields import adapter
 from durex_core.handlers.payloads import faults
 from durex_core.model import Extras
-from durex_core.spec import MAX_METADATA, CommandOptions, Spec, SpecOptions
+from durex_core.spec import MAX_METADATA, MAX_NAME, NAME, CommandOptions, Spec, SpecOptions
 
 MAX_METADATA_BYTES = 16 * 1024
 YEARS = range(1970, 9000)
@@ -23,8 +25,6 @@ YEARS = range(1970, 9000)
 Options = dict[str, Any]
 """The options that are set, by name."""
 
-_SPEC: TypeAdapter[Spec] = TypeAdapter(Spec)
-_BACKOFF: TypeAdapter[Backoff] = TypeAdapter(Backoff)
 _EXTRAS = frozenset({"deadline", "start_within", "period", "metadata", "sequence", "traceparent"})
 _MOMENTS = ("run_at", "deadline_at")
 _OPTIONS = ("delay", *_MOMENTS, "priority", "retries", "backoff", "timeout", "dead_letter", "tags", *_EXTRAS)
@@ -32,6 +32,7 @@ _values = attrgetter(*_OPTIONS)
 _SETTABLE = tuple(field.name for field in fields(Spec) if field.name not in {"name", "payload"})
 _settable = attrgetter(*_SETTABLE)
 _UNSET = (None,) * len(_SETTABLE)
+_is_name = re.compile(NAME).fullmatch
 
 
 def make_spec(name: str, payload: Any, options: SpecOptions | CommandOptions) -> Spec:
@@ -57,8 +58,10 @@ def check(spec: Spec) -> Spec:
     Raises:
         InvalidSpec: the first fault by its field, and the reasons of the next ones.
     """
+    if _is_plain(spec):
+        return spec
     try:
-        spec = _SPEC.validate_python(spec)
+        spec = adapter(Spec).validate_python(spec)
     except ValidationError as error:
         raise InvalidSpec(*faults(error, "")) from None
     if spec.run_at is not None or spec.deadline_at is not None:
@@ -125,11 +128,16 @@ def for_store(options: Options, *, join_position: int | None = None, allow_failu
     if not row.get("timeout", True):
         del row["timeout"]
     if "backoff" in row:
-        row["backoff"] = _BACKOFF.dump_python(row["backoff"], mode="json")
+        row["backoff"] = adapter(Backoff).dump_python(row["backoff"], mode="json")
     for name in _MOMENTS:
         if name in row:
             row[name] = row[name].astimezone(UTC)
     return row
+
+
+def _is_plain(spec: Spec) -> bool:
+    """Whether a spec is a good name and a payload, and nothing else: there is no need of pydantic to see that."""
+    return is_bare(spec) and len(spec.name) <= MAX_NAME and _is_name(spec.name) is not None
 
 
 def _check_moments(spec: Spec) -> None:

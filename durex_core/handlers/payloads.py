@@ -1,13 +1,16 @@
 """Payloads: from any value to plain JSON that both databases hold, and from there to what a handler asks for."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from durex_core import strict_json
 from durex_core.errors import InvalidPayload, PayloadTooLarge
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 MAX_NESTING = 200
 """How deep a payload or a result may be nested: what pydantic's JSON parser takes."""
@@ -71,7 +74,7 @@ def filled(payload: Any, default: Any) -> Any:
     return payload
 
 
-def read(payload_type: TypeAdapter[Any], text: str, upcast: Upcast | None = None) -> Any:
+def read(payload_type: "TypeAdapter[Any]", text: str, upcast: Upcast | None = None) -> Any:
     """Turn JSON text into a type; `upcast` may bring a payload of an older form into the form of today.
 
     Raises:
@@ -94,7 +97,7 @@ def faults(error: ValidationError, root: str) -> tuple[str, str]:
     return field, f"{reason}{more}"
 
 
-def _read_upcast(payload_type: TypeAdapter[Any], text: str, upcast: Upcast, before: InvalidPayload) -> Any:
+def _read_upcast(payload_type: "TypeAdapter[Any]", text: str, upcast: Upcast, before: InvalidPayload) -> Any:
     try:
         upcasted = strict_json.encode(strict_json.plain(upcast(from_json(text))))
         return payload_type.validate_json(upcasted)

@@ -4,13 +4,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from durex_core.errors import RegistrationError
 from durex_core.facts import AttemptFacts
 from durex_core.model import ErrorInfo
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Role = Literal["ctx", "payload", "error"]
 
@@ -42,7 +43,7 @@ class Signature:
     """How to call a function: what it takes, in order, and the type of its payload if that is annotated."""
 
     roles: tuple[Role, ...]
-    payload_type: TypeAdapter[Any] | None
+    payload_type: "TypeAdapter[Any] | None"
     is_async: bool
 
 
@@ -140,9 +141,11 @@ def _check_error(where: str, parameter: str, hints: dict[str, Any]) -> None:
         )
 
 
-def _payload_type(where: str, parameter: str | None, hints: dict[str, Any]) -> TypeAdapter[Any] | None:
+def _payload_type(where: str, parameter: str | None, hints: dict[str, Any]) -> "TypeAdapter[Any] | None":
     if parameter is None or parameter not in hints:
         return None
+    from pydantic import TypeAdapter  # noqa: PLC0415  slow to import, and handlers without a payload do without
+
     try:
         return TypeAdapter(hints[parameter])
     except Exception as error:

@@ -23,6 +23,7 @@ from durex_core.execution.commits import Written
 from durex_core.execution.runner import Runner
 from durex_core.execution.surroundings import Surroundings
 from durex_core.execution.writer import Writer
+from durex_core.local import GRACE, LEASE
 from durex_core.local.bell import Bell, Ears, LocalWake
 from durex_core.local.rest import Rest
 from durex_core.model import Command, RetentionPolicy
@@ -39,9 +40,6 @@ from durex_core.rules.outcomes import Settlement
 from durex_core.rules.wakes import Due
 from durex_core.store import commands
 from durex_core.store.database import Database
-
-LEASE = timedelta(seconds=30)
-GRACE = timedelta(seconds=30)
 
 _SWEEP_EVERY_SECONDS = 3600.0
 _TIDY_EVERY_SECONDS = 60.0

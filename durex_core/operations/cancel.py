@@ -5,10 +5,11 @@ from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import StringConstraints, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from durex_core import queries
 from durex_core.errors import DatabaseBusy, InvalidQuery, NotAllowed
+from durex_core.fields import Field, adapter
 from durex_core.model import Command, State
 from durex_core.operations import find
 from durex_core.operations.after import After
@@ -25,12 +26,9 @@ _AT_ONCE = 500
 _TRIES = 5
 
 # Control characters are refused, but for line breaks and tabs; so are lone surrogates, which no database can hold.
-_REASON: TypeAdapter[str] = TypeAdapter(
-    Annotated[
-        str,
-        StringConstraints(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$", min_length=1, max_length=MAX_REASON, strict=True),
-    ]
-)
+_Reason = Annotated[
+    str, Field(pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$", min_length=1, max_length=MAX_REASON, strict=True)
+]
 
 
 def cancel(database: Database, after: After, command_id: UUID, reason: str | None) -> Command:
@@ -100,7 +98,7 @@ def _checked_reason(reason: str | None) -> str:
     if reason is None:
         return _DEFAULT_REASON
     try:
-        return _REASON.validate_python(reason)
+        return str(adapter(_Reason).validate_python(reason))
     except ValidationError as error:
         raise InvalidQuery("reason", f"{error.errors()[0]['msg']}, not {reason!r:.100}") from None
 

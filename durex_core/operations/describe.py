@@ -3,14 +3,11 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from durex_core.backoff import Backoff
+from durex_core.fields import adapter
 from durex_core.model import ChildResult, Command, ErrorInfo, Recovery
 from durex_core.queries import Page, QueueStats, Stats
 from durex_core.rules.history import HistoryEvent, history_of
-
-_BACKOFF: TypeAdapter[Backoff] = TypeAdapter(Backoff)
 
 
 def describe(command: Command) -> dict[str, Any]:
@@ -42,7 +39,7 @@ def describe(command: Command) -> dict[str, Any]:
         "deadline_seconds": _seconds(command.extras.deadline),
         "start_within_seconds": _seconds(command.extras.start_within),
         "period_seconds": _seconds(command.extras.period),
-        "backoff": _BACKOFF.dump_python(command.backoff, mode="json") if command.backoff else None,
+        "backoff": adapter(Backoff).dump_python(command.backoff, mode="json") if command.backoff else None,
         "dead_letter": command.dead_letter,
         "metadata": dict(command.metadata),
         "sequence": list(command.sequence),

@@ -9,6 +9,7 @@ from durex_core.errors import CommandNotFound
 from durex_core.ids import is_ingested, made_at_milliseconds
 from durex_core.model import Command
 from durex_core.queries import Page, Query, Stats
+from durex_core.rules.history import HistoryEvent, history_of
 from durex_core.store import commands, finding
 from durex_core.store import stats as store_stats
 from durex_core.store.database import Database
@@ -27,6 +28,15 @@ def get(database: Database, command_id: UUID) -> Command:
     if command is None:
         raise CommandNotFound(command_id, may_come=may_come(command_id))
     return command
+
+
+def history(database: Database, command_id: UUID) -> tuple[HistoryEvent, ...]:
+    """Return what happened to a command, in order.
+
+    Raises:
+        CommandNotFound: no command has this id.
+    """
+    return history_of(get(database, command_id))
 
 
 def may_come(command_id: UUID) -> bool:

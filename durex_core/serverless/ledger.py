@@ -64,12 +64,18 @@ class Ledger:
                 self._lost += 1
             self._changed.notify_all()
 
-    def news(self, timeout_seconds: float) -> tuple[dict[str, int], bool]:
-        """Return how many commands became ready in which queues since the last call, and whether every attempt ended.
+    @property
+    def open(self) -> int:
+        """How many attempts are yet to come to their end."""
+        with self._changed:
+            return self._open
 
-        Waits for one or the other, or for the timeout.
+    def news(self, timeout_seconds: float, down_to: int = 0) -> tuple[dict[str, int], bool]:
+        """Return how many commands became ready in which queues since the last call, and whether the attempts ended.
+
+        All but `down_to` of them, that is. Waits for one or the other, or for the timeout.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._open == 0, timeout_seconds)
+            self._changed.wait_for(lambda: self._ready or self._open <= down_to, timeout_seconds)
             ready, self._ready = dict(self._ready), Counter()
-            return ready, self._open == 0
+            return ready, self._open <= down_to

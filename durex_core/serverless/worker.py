@@ -166,16 +166,29 @@ class WorkerFunction:
             expected -= executed.started if executed else 0
             is_more = executed is None or executed.is_more
             is_seen_to = executed is not None and not is_more and self._see_to(executed.due_in)
-            if is_more and (expected > _MANY * self._concurrency or not self._attend(_MOMENT_SECONDS)):
+            if is_more and (expected > _MANY * self._concurrency or not self._attend(_MOMENT_SECONDS, self._crowd)):
                 # There is a lot, or what was taken takes its time: other environments can begin on the rest now.
                 is_seen_to = self._pass_on(expected)
                 expected = 0
+            if is_more and self._has_room(invocation):
+                continue
             if not self._attend(_left(invocation).total_seconds() - _GOODBYE_SECONDS):
                 return False
-            if not is_more:
-                return is_seen_to
-            if _left(invocation) <= self._need:
-                return is_seen_to or self._pass_on(expected)
+            return is_seen_to or (is_more and self._pass_on(expected))
+
+    def _has_room(self, invocation: Invocation) -> bool:
+        """Wait until enough attempts ended to claim more beside the rest; say whether there is time for more."""
+        has_room = self._attend((_left(invocation) - self._need).total_seconds(), self._crowd)
+        return has_room and _left(invocation) > self._need
+
+    @property
+    def _crowd(self) -> int:
+        """How many attempts may still run when others are claimed: a claim for each free slot would cost too much.
+
+        Under a limit it is none: who claims beside others takes more than may run, and has to give it back.
+        """
+        is_limited = self._surroundings.limiter.room(self._names) is not None
+        return 0 if is_limited else self._concurrency // 2
 
     def _see_to(self, due_in: timedelta | None) -> bool:
         """See to what will be ready by itself; say whether that is certain."""
@@ -193,8 +206,9 @@ class WorkerFunction:
 
     def _limit(self) -> int:
         """Return how many attempts may start now. At least one: who claims nothing learns nothing of what is left."""
+        free = self._concurrency - self._ledger.open
         room = self._surroundings.limiter.room(self._names)
-        return self._concurrency if room is None else max(1, min(self._concurrency, room))
+        return max(1, free if room is None else min(free, room))
 
     def _claim(self, invocation: Invocation) -> Executed | None:
         """Start the attempts of ready commands, or answer None: the database came back too late for any.
@@ -236,11 +250,11 @@ class WorkerFunction:
         self._ledger.opened(executed.started)
         return executed
 
-    def _attend(self, seconds: float) -> bool:
-        """Send wakes while attempts end, until all have or the time is up; say whether all have."""
+    def _attend(self, seconds: float, down_to: int = 0) -> bool:
+        """Send wakes while attempts end, until all but so many have or the time is up; say whether they have."""
         deadline = self._clock() + seconds
         while True:
-            ready, is_done = self._ledger.news(max(0.0, deadline - self._clock()))
+            ready, is_done = self._ledger.news(max(0.0, deadline - self._clock()), down_to)
             self._tell(ready)
             if is_done or not ready:
                 return is_done

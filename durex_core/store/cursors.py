@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from durex_core.errors import InvalidQuery
+from durex_core.fields import Field, adapter
 from durex_core.model import Command
 from durex_core.queries import Order, Query
 from durex_core.store.rows import from_microseconds, to_microseconds
@@ -36,7 +37,6 @@ class Place:
 _Text = tuple[
     Order, bool, UUID, Annotated[int, Field(ge=1, le=_MAX_RUN)], Annotated[int, Field(ge=_FIRST, le=_LAST)] | None
 ]
-_TEXT: TypeAdapter[_Text] = TypeAdapter(_Text)
 
 
 def encode(query: Query, last: Command) -> str:
@@ -73,7 +73,7 @@ def _number(order_by: Order, command: Command) -> int | None:
 def _parsed(cursor: str) -> _Text:
     try:
         text = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        parsed = _TEXT.validate_json(text)
+        parsed: _Text = adapter(_Text).validate_json(text)
     except (binascii.Error, ValueError, ValidationError):
         raise _malformed(cursor) from None
     if (parsed[-1] is None) != (parsed[0] is Order.CREATED_AT):

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from durex_core.app import Durex
 from durex_core.errors import DurexError
-from durex_core.local.worker import LEASE
+from durex_core.local import LEASE
 from durex_core.model import Command, State
 from durex_core.testing.clock import VirtualClock
 from durex_core.testing.crew import Crew, Tally

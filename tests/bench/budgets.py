@@ -1,6 +1,6 @@
 """The budgets that durex is held to, as ratios within one run on one machine."""
 
-from bench.catalogue import DUREX, GRAPHILE, LEAN, PGQUEUER
+from bench.catalogue import BARE, DUREX, GRAPHILE, LEAN, PGQUEUER
 from bench.measure import Budget
 from bench.scenarios import IMPORT, P50, PEAK, RATE
 
@@ -8,9 +8,9 @@ BUDGETS = [
     Budget("drain, one process, to the lean limit", "drain", DUREX.name, RATE, 0.6, LEAN.name),
     Budget("drain, one process, to PgQueuer", "drain", DUREX.name, RATE, 2.5, PGQUEUER.name),
     Budget("drain, one process, to graphile-worker", "drain", DUREX.name, RATE, 1, GRAPHILE.name),
-    Budget("enqueue, one per commit, to a bare INSERT", "enqueue", DUREX.name, RATE, 0.8, LEAN.name),
-    Budget("bulk enqueue, to COPY", "bulk", DUREX.name, RATE, 0.5, LEAN.name),
-    Budget("pick-up, p50, to LISTEN and NOTIFY", "pick-up", DUREX.name, P50, 2, LEAN.name, is_most=True),
+    Budget("enqueue, one per commit, to a bare INSERT", "enqueue", DUREX.name, RATE, 0.8, BARE.name),
+    Budget("bulk enqueue, to COPY", "bulk", DUREX.name, RATE, 0.5, BARE.name),
+    Budget("pick-up, p50, to LISTEN and NOTIFY", "pick-up", DUREX.name, P50, 2, BARE.name, is_most=True),
     Budget("drain beside much, to an empty table", "backlog", "durex, all beside", RATE, 0.9, "durex, nothing beside"),
     Budget(
         "import of a command function, to psycopg and pydantic",

@@ -56,7 +56,23 @@ DUREX = Competitor(
 LEAN = Competitor(
     name="lean limit",
     side="lean_side",
-    setting="batches of 1,000, claimed and moved in one round trip; no lease, no retry, no outcome",
+    setting=(
+        "the leanest SQL that claims and moves rows of durex's width: ids made by the client, a claim by priority and"
+        " age that writes a lease, fenced outcomes as one JSON document; batches of 1,000, one round trip each"
+    ),
+    package=None,
+    environment=None,
+    is_busy="SELECT EXISTS (SELECT FROM work)",
+    stored="SELECT count(*) FROM work WHERE state = 'pending'",
+    completed="SELECT count(*) FROM done",
+)
+BARE = Competitor(
+    name="bare rows",
+    side="bare_side",
+    setting=(
+        "three columns and a number for an id, batches of 1,000, claimed and moved in one round trip; no queue, no"
+        " priority, no lease, no outcome. Elsewhere: a bare INSERT, COPY, LISTEN and NOTIFY"
+    ),
     package=None,
     environment=None,
     is_busy="SELECT EXISTS (SELECT FROM work)",

@@ -80,6 +80,12 @@ class Ledger:
                 raise TimeoutError(f"command {number} was not picked up within {_PATIENCE_SECONDS:g} s")
             pause.wait(_LOOK_SECONDS)
 
+    def first_not_called(self, start: int) -> int:
+        """Return the number of the first command from `start` on that was not called."""
+        while start < self.commands and self._called[start]:
+            start += 1
+        return start
+
     @property
     def done(self) -> int:
         """How many commands ran, counting those twice that ran in two processes."""

@@ -5,7 +5,7 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.catalogue import DUREX, LEAN, PEERS, Competitor
+from bench.catalogue import BARE, DUREX, LEAN, PEERS, Competitor
 from bench.environments import version_of
 from bench.measure import Budget, Rounds, summarise
 from bench.scenarios import COMPARED, Scenario
@@ -58,7 +58,9 @@ def _method(server: str, results: Mapping[str, Rounds]) -> str:
 
 def _competitors() -> str:
     """Tell at which setting each one runs."""
-    return _markdown(["", "setting"], [[_title(each), _setting(each)] for each in (LEAN, DUREX, *PEERS)], align="---")
+    return _markdown(
+        ["", "setting"], [[_title(each), _setting(each)] for each in (LEAN, BARE, DUREX, *PEERS)], align="---"
+    )
 
 
 def _title(competitor: Competitor) -> str:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from bench import runs
 from bench.backlog import Backlog
-from bench.catalogue import DUREX, LEAN, PGQUEUER, Competitor
+from bench.catalogue import BARE, DUREX, LEAN, PGQUEUER, Competitor
 from bench.imports import import_seconds
 from bench.measure import Figures, percentile
 from bench.runs import Drain, Moment
@@ -67,14 +67,14 @@ class Scenario:
 
 def scenarios(databases: Databases, size: Size, peers: Sequence[Competitor]) -> Iterator[Scenario]:
     """Yield all of them."""
-    everybody = [LEAN, DUREX, *peers]
+    everybody = [BARE, DUREX, *peers]
     yield _enqueue(databases, size, everybody)
     yield _bulk(databases, size, everybody)
     for count in (1, 2):
-        yield _drain(databases, size, everybody, count)
+        yield _drain(databases, size, [LEAN, *everybody], count)
     yield _pick_up(databases, size, everybody)
     yield _backlog(databases, size)
-    yield _snapshot(databases, size, [LEAN, DUREX, *(peer for peer in peers if peer is PGQUEUER)])
+    yield _snapshot(databases, size, [LEAN, BARE, DUREX, *(peer for peer in peers if peer is PGQUEUER)])
     yield _features(databases, size)
     yield _sustained(databases, size)
     yield _imports(size, everybody)
@@ -83,13 +83,13 @@ def scenarios(databases: Databases, size: Size, peers: Sequence[Competitor]) -> 
 def _enqueue(databases: Databases, size: Size, everybody: Sequence[Competitor]) -> Scenario:
     title = "Enqueue, one per commit, against a bare INSERT"
     rate = partial(_rate, runs.enqueue, databases, size.enqueue)
-    return Scenario("enqueue", title, LEAN.name, {each.name: partial(rate, each) for each in everybody})
+    return Scenario("enqueue", title, BARE.name, {each.name: partial(rate, each) for each in everybody})
 
 
 def _bulk(databases: Databases, size: Size, everybody: Sequence[Competitor]) -> Scenario:
     title = f"Enqueue {size.bulk:,} at once, against COPY"
     rate = partial(_rate, runs.bulk, databases, size.bulk)
-    return Scenario("bulk", title, LEAN.name, {each.name: partial(rate, each) for each in everybody})
+    return Scenario("bulk", title, BARE.name, {each.name: partial(rate, each) for each in everybody})
 
 
 def _drain(databases: Databases, size: Size, everybody: Sequence[Competitor], processes: int) -> Scenario:
@@ -102,7 +102,7 @@ def _drain(databases: Databases, size: Size, everybody: Sequence[Competitor], pr
 def _pick_up(databases: Databases, size: Size, everybody: Sequence[Competitor]) -> Scenario:
     title = "Pick-up by an idle worker: from the call that enqueues to the handler, against LISTEN and NOTIFY alone"
     entries = {each.name: partial(_latency, databases, size.pings, each) for each in everybody}
-    return Scenario("pick-up", title, LEAN.name, entries, less_is_better=True)
+    return Scenario("pick-up", title, BARE.name, entries, less_is_better=True)
 
 
 def _backlog(databases: Databases, size: Size) -> Scenario:
@@ -152,16 +152,16 @@ def _features(databases: Databases, size: Size) -> Scenario:
 
 def _sustained(databases: Databases, size: Size) -> Scenario:
     what = Drain(size.sustained, work=_QUEUE)
-    entries = {each.name: partial(_course, databases, each, what) for each in (LEAN, DUREX)}
+    entries = {each.name: partial(_course, databases, each, what) for each in (LEAN, BARE, DUREX)}
     return Scenario("sustained", f"Drain {size.sustained:,}: rate and memory", LEAN.name, entries)
 
 
 def _imports(size: Size, everybody: Sequence[Competitor]) -> Scenario:
-    names = {LEAN.name: "import psycopg, pydantic", DUREX.name: "durex, a command function"}
+    names = {BARE.name: "import psycopg, pydantic", DUREX.name: "durex, a command function"}
     entries = {
         names.get(each.name, each.name): partial(_import, size.imports, each) for each in everybody if each.imports
     }
-    return Scenario("import", "Import", names[LEAN.name], entries, less_is_better=True)
+    return Scenario("import", "Import", names[BARE.name], entries, less_is_better=True)
 
 
 def _rate(

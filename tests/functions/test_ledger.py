@@ -100,3 +100,9 @@ def test_news_are_waited_for(ledger):
         ledger.settled(settlement("a"), HELD)
 
         assert news.result(10) == ({"a": 1}, True)
+
+
+def test_news_are_that_enough_attempts_ended(ledger):
+    ledger.opened(3)
+    ledger.settled(settlement(), HELD)
+    assert (ledger.open, ledger.news(0, 1), ledger.news(0, 2)) == (2, ({}, False), ({}, True))

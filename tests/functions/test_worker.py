@@ -257,3 +257,43 @@ def test_a_batch_needs_the_longest_time_that_one_of_its_commands_may_take(app):
     assert longest_timeout(app.registry, errands.QUEUE) == timedelta(minutes=1)  # most declare none
     assert longest_timeout(app.registry, "unknown") == timedelta(minutes=1)
     assert longest_timeout(shop.registry, "charge") == timedelta(seconds=30)
+
+
+def test_free_slots_are_filled_while_a_slow_handler_still_runs(worker, app, tmp_path):
+    gate = tmp_path / "gate"
+    errands.wait_for_file.enqueue(str(gate), priority=1)
+    ids = [errands.greet.enqueue(str(number)).id for number in range(20)]
+    recorder = Recorder()
+    made = worker.make(wakes=recorder, concurrency=4)
+
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(made.invoke, sqs_event(WAKE), Invocation(120))
+        wait_until(lambda: all(app.get(id_).state is State.COMPLETED for id_ in ids))
+        assert Path(f"{gate}.waiting").exists()
+        assert not answer.done()
+        gate.touch()
+
+    assert failed(answer.result()) == []
+    # Nothing was left for others, so that none was called.
+    assert (recorder.promised, recorder.rung) == ([], [])
+
+
+def test_no_more_attempts_are_open_than_there_are_slots(worker, stage, tmp_path):
+    gate = tmp_path / "gate"
+    for _ in range(2):
+        errands.wait_for_file.enqueue(str(gate), priority=1)
+    for number in range(10):
+        errands.greet.enqueue(str(number))
+    for _ in range(5):
+        errands.wait_for_file.enqueue(str(gate), priority=-1)
+    made = worker.make(concurrency=4)
+
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(made.invoke, sqs_event(WAKE), Invocation(120))
+        wait_until(lambda: stage.run("SELECT count(*) FROM commands WHERE name = 'greet'") == [(0,)])
+        wait_until(lambda: stage.run("SELECT count(*) FROM commands WHERE state = 'started'") == [(4,)])
+        wait_until(lambda: worker.own.count() > 0)
+        assert stage.run("SELECT count(*) FROM commands WHERE state = 'started'") == [(4,)]
+        gate.touch()
+
+    assert failed(answer.result()) == []

@@ -335,3 +335,19 @@ def test_a_stuck_handler_under_async_middleware_is_known_to_be_stuck(shop, funct
     assert made._is_stuck
     release.set()
     wait_until(lambda: not made._is_stuck)
+
+
+def test_under_a_limit_no_more_is_claimed_than_may_run(shop, function, stage):
+    runs = []
+
+    @shop.command("call")
+    def call() -> None:
+        runs.append(stage.run("SELECT count(*) FROM commands WHERE state = 'started'")[0][0])
+
+    shop.limiter.set_limit("call", 2)
+    ids = [done.id for done in shop.enqueue_many([Spec("call")] * 12)]
+
+    function.invoke("call", seconds=200)
+
+    assert max(runs) <= 2
+    assert {(shop.get(id_).state.value, shop.get(id_).lease_number) for id_ in ids} == {("completed", 1)}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deploy import emulator as emulators
 from factories import START
-from wakes import soak
+from wakes import many_seeds
 from wakes.grounds import LocalGround, SqsGround, emulated, simulated
 
 from durex_core.clock import utc_now
@@ -20,7 +20,7 @@ from durex_core.store.database import open_database
 @pytest.fixture(scope="session")
 def processes() -> Iterator[Executor]:
     """Two processes of their own: what runs there is not slowed down by the measuring of coverage."""
-    with soak.pool(2) as pool:
+    with many_seeds.pool(2) as pool:
         yield pool
 
 

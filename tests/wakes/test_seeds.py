@@ -4,7 +4,7 @@ import os
 from concurrent.futures import Executor
 
 import pytest
-from wakes import seeds, soak
+from wakes import many_seeds, seeds
 
 SEEDS = int(os.environ.get("DUREX_SEEDS", "10000"))
 
@@ -12,9 +12,9 @@ SEEDS = int(os.environ.get("DUREX_SEEDS", "10000"))
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_seed_comes_to_a_good_end(processes: Executor):
-    failures = [failure for _, failed in soak.run_all(processes, range(SEEDS)) for failure in failed]
+    failures = [failure for _, failed in many_seeds.run_all(processes, range(SEEDS)) for failure in failed]
 
-    assert not failures, f"{len(failures)} seeds failed; the first: {soak.told(*failures[0])}"
+    assert not failures, f"{len(failures)} seeds failed; the first: {many_seeds.told(*failures[0])}"
 
 
 def test_a_seed_tells_the_same_story_each_time():

@@ -29,14 +29,14 @@ class SimulatedLedger(Ledger):
         if self._reader is not None:
             self._world.processes.rouse(self._reader)
 
-    def news(self, timeout_seconds: float) -> tuple[dict[str, int], bool]:
+    def news(self, timeout_seconds: float, down_to: int = 0) -> tuple[dict[str, int], bool]:
         """Wait for news, at most for the timeout."""
         until = self._world.timeline.seconds + timeout_seconds
         self._reader = self._world.processes.here
-        while self._open and not self._ready and self._world.timeline.seconds < until:
+        while self._open > down_to and not self._ready and self._world.timeline.seconds < until:
             self._world.processes.sleep(until - self._world.timeline.seconds)
         self._reader = None
-        return super().news(0)
+        return super().news(0, down_to)
 
 
 @dataclass(slots=True)

@@ -1,45 +1,73 @@
-"""The lean limit: the least that a queue in Python can do, with neither history nor guards.
+"""The lean limit: the least SQL that claims and moves rows of durex's width, by a queue's rules and with fences.
 
-A claim marks rows as started, so that other workers and a crash would see them; handlers run outside of any
-transaction; and what is done moves to another table. Both are one statement each, sent together, so that a batch costs
-one round trip and one commit. There is no lease, no fence, no attempt, no outcome: nothing of it could be left out.
+Ids are made by the client. A claim takes the most urgent and then the oldest of a queue, by a partial index, counts the
+attempt and writes a lease. Handlers run outside of any transaction. The outcomes of a batch travel as one JSON
+document; each is fenced by its lease, and its row moves to another table, which has an index by id. Both statements are
+sent together, so that a batch costs one round trip and one commit. There is no retry, no schedule, no key, no history.
 """
 
 import json
 import time
 from typing import Any
+from uuid import UUID
 
 import psycopg
-from bench.side import Order, one_by_one, payload, ping, serve, wait_for_go
+from bench.side import Order, payload, serve, wait_for_go
 
 BATCH = 1000
 
 Claimed = list[tuple[Any, ...]]
-"""Ids and payloads."""
+"""Ids, lease numbers and payloads."""
 
 _SCHEMA = """
 CREATE TABLE work (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    state smallint NOT NULL DEFAULT 0,
-    payload json NOT NULL
+    id               uuid PRIMARY KEY,
+    name             text NOT NULL,
+    queue            text NOT NULL,
+    state            text NOT NULL DEFAULT 'pending',
+    priority         integer NOT NULL DEFAULT 0,
+    ready_at         timestamptz NOT NULL DEFAULT now(),
+    attempt          integer NOT NULL DEFAULT 0,
+    retries          integer NOT NULL DEFAULT 0,
+    lease_number     bigint NOT NULL DEFAULT 0,
+    lease_expires_at timestamptz,
+    started_at       timestamptz,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    timeout_seconds  double precision,
+    dead_letter      boolean NOT NULL DEFAULT true,
+    worker           text,
+    correlation_id   text,
+    unique_key       text,
+    payload          json,
+    tags             jsonb NOT NULL DEFAULT '[]',
+    history          jsonb NOT NULL DEFAULT '[]'
 ) WITH (fillfactor = 70);
-CREATE INDEX work_ready ON work (id) WHERE state = 0;
-CREATE TABLE done (id bigint NOT NULL, payload json NOT NULL, done_at timestamptz NOT NULL);
+CREATE INDEX work_pending ON work (queue, priority DESC, ready_at) WHERE state = 'pending';
+CREATE TABLE done (LIKE work, finished_at timestamptz NOT NULL, result json, error jsonb);
 CREATE INDEX done_id ON done (id);
 """
 _CLAIM = """
-UPDATE work SET state = 1
-WHERE id = ANY (ARRAY(SELECT id FROM work WHERE state = 0 ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))
-RETURNING id, payload
+UPDATE work
+SET state = 'started', attempt = attempt + 1, lease_number = lease_number + 1, started_at = now(),
+    lease_expires_at = now() + interval '30 seconds', worker = %s
+WHERE id = ANY (ARRAY(
+    SELECT id FROM work WHERE queue = 'noop' AND state = 'pending'
+    ORDER BY priority DESC, ready_at LIMIT %s FOR UPDATE SKIP LOCKED
+))
+RETURNING id::text, lease_number, payload
 """
 _SETTLE = """
-WITH moved AS (DELETE FROM work WHERE id = ANY (%s) RETURNING id, payload)
-INSERT INTO done SELECT id, payload, now() FROM moved
-"""
-_INSERT = "INSERT INTO work (payload) VALUES (%s)"
-_INSERT_AND_TELL = """
-WITH told AS MATERIALIZED (SELECT pg_notify('work', ''))
-INSERT INTO work (payload) SELECT %s::json FROM told
+WITH outcomes AS (
+    SELECT * FROM jsonb_to_recordset(%s::jsonb) AS outcome (id uuid, lease_number bigint, state text, result json)
+), moved AS (
+    DELETE FROM work USING outcomes
+    WHERE work.id = outcomes.id AND work.lease_number = outcomes.lease_number AND work.lease_expires_at > now()
+    RETURNING work.*, outcomes.state AS ended_as, outcomes.result
+)
+INSERT INTO done
+SELECT id, name, queue, ended_as, priority, ready_at, attempt, retries, lease_number, NULL, started_at, created_at,
+    timeout_seconds, dead_letter, worker, correlation_id, unique_key, payload, tags, history, now(), result, NULL
+FROM moved
 """
 
 
@@ -49,57 +77,45 @@ def install(order: Order) -> None:
         connection.execute(_SCHEMA)
 
 
-def enqueue(order: Order) -> float:
-    """Insert one per commit."""
-    with psycopg.connect(order.url, autocommit=True, prepare_threshold=0) as connection:
-        return one_by_one(lambda number: connection.execute(_INSERT, (_text(number),)), order.count)
-
-
 def load(order: Order) -> float:
     """Copy all at once."""
     with psycopg.connect(order.url, autocommit=True) as connection:
         started_at = time.perf_counter()
-        with connection.cursor().copy("COPY work (payload) FROM STDIN") as copy:
+        with connection.cursor().copy("COPY work (id, name, queue, payload) FROM STDIN") as copy:
             for number in range(order.count):
-                copy.write_row((_text(number),))
+                copy.write_row((_new_id(number), "noop", "noop", json.dumps(payload(number))))
         return time.perf_counter() - started_at
 
 
 def work(order: Order) -> None:
-    """Claim, run and move, batch by batch, until ended; when there is nothing, wait for a notification."""
+    """Claim, run and move, batch by batch, until ended."""
     ledger = order.open_ledger()
-    handler = ledger.hear if order.settings.get("latency") else ledger.run
+    claim = ("lean", BATCH)
     with psycopg.connect(order.url, autocommit=True, prepare_threshold=0) as connection:
-        connection.execute("LISTEN work")
         wait_for_go()
-        claimed = connection.execute(_CLAIM, (BATCH,), binary=True).fetchall()
+        claimed: Claimed = connection.execute(_CLAIM, claim, binary=True).fetchall()
         while True:
-            for _, given in claimed:
-                handler(given["n"])
-            claimed = _settle_and_claim(connection, claimed) if claimed else _wait_and_claim(connection)
+            for _, _, given in claimed:
+                ledger.run(given["n"])
+            with connection.pipeline():
+                if claimed:
+                    connection.execute(_SETTLE, (_outcomes(claimed),))
+                claimed = connection.execute(_CLAIM, claim, binary=True).fetchall()
 
 
-def pings(order: Order) -> None:
-    """Insert and notify, for an idle worker."""
-    with psycopg.connect(order.url, autocommit=True, prepare_threshold=0) as connection:
-        ping(lambda number: connection.execute(_INSERT_AND_TELL, (_text(number),)), order)
+def _outcomes(claimed: Claimed) -> str:
+    return json.dumps(
+        [
+            {"id": command_id, "lease_number": lease_number, "state": "completed", "result": None}
+            for command_id, lease_number, _ in claimed
+        ]
+    )
 
 
-def _settle_and_claim(connection: psycopg.Connection, claimed: Claimed) -> Claimed:
-    with connection.pipeline():
-        connection.execute(_SETTLE, ([command_id for command_id, _ in claimed],))
-        return connection.execute(_CLAIM, (BATCH,), binary=True).fetchall()
-
-
-def _wait_and_claim(connection: psycopg.Connection) -> Claimed:
-    for _ in connection.notifies(timeout=1, stop_after=1):
-        pass
-    return connection.execute(_CLAIM, (BATCH,), binary=True).fetchall()
-
-
-def _text(number: int) -> str:
-    return json.dumps(payload(number))
+def _new_id(number: int) -> UUID:
+    """Return an id that rises, as one of version 7 does."""
+    return UUID(int=(time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | 0b10 << 62 | number)
 
 
 if __name__ == "__main__":
-    serve(install=install, enqueue=enqueue, load=load, work=work, pings=pings)
+    serve(install=install, load=load, work=work)

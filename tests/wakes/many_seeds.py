@@ -1,6 +1,6 @@
-"""Many seeds of random faults: `python -m wakes.soak` with `tests` on the path, a million unless told otherwise.
+"""Many seeds of random faults: `python -m wakes.many_seeds` with `tests` on the path, a million unless told otherwise.
 
-A seed that fails is printed with the end of its trace; `python -m wakes.soak --seed N` runs it again, alone.
+A seed that fails is printed with the end of its trace; `python -m wakes.many_seeds --seed N` runs it again, alone.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def pool(processes: int) -> ProcessPoolExecutor:
 
 def told(seed: int, wrong: str) -> str:
     """Say what is wrong with a seed and how to see it again."""
-    return f"seed {seed}: {wrong}\n\nrun it again: PYTHONPATH=tests python -m wakes.soak --seed {seed}\n"
+    return f"seed {seed}: {wrong}\n\nrun it again: PYTHONPATH=tests python -m wakes.many_seeds --seed {seed}\n"
 
 
 def main() -> int:
