@@ -93,7 +93,7 @@ def _feed(app: Durex, order: Order) -> None:
         if due - fed < rate * _CHUNK_SECONDS or fed - ledger.done > most:
             pause.wait(_PAUSE_SECONDS)
             continue
-        chunk = range(fed, min(due, fed + most))
+        chunk = range(fed, min(due, fed + max(1, rate // 2)))
         for number in chunk:
             ledger.call(number)
         app.enqueue_many([spec(number) for number in chunk])
