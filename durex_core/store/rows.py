@@ -9,10 +9,10 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from pydantic import TypeAdapter
 from pydantic_core import from_json
 
 from durex_core.backoff import Backoff
+from durex_core.fields import adapter
 from durex_core.model import (
     NO_EXTRAS,
     ChildResult,
@@ -31,8 +31,6 @@ from durex_core.results import UNCHANGED
 from durex_core.rules.lifecycle import first_state
 from durex_core.rules.outcomes import Settlement
 
-_BACKOFF: TypeAdapter[Backoff] = TypeAdapter(Backoff)
-_COMPENSATIONS: TypeAdapter[tuple[Compensation, ...]] = TypeAdapter(tuple[Compensation, ...])
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _STATES = {state.value: state for state in State}
@@ -244,7 +242,7 @@ def _command(  # noqa: PLR0917  the columns of a command, in the order of its fi
         attempt,
         retries,
         run,
-        _BACKOFF.validate_python(backoff) if backoff else None,
+        adapter(Backoff).validate_python(backoff) if backoff else None,
         None if timeout_seconds is None else timedelta(seconds=timeout_seconds),
         bool(dead_letter),
         tuple(tags),
@@ -270,7 +268,7 @@ def _command(  # noqa: PLR0917  the columns of a command, in the order of its fi
         join_id,
         awaits or 0,
         tuple(_child(child) for child in children) if children else (),
-        _COMPENSATIONS.validate_python(compensations) if compensations else (),
+        adapter(tuple[Compensation, ...]).validate_python(compensations) if compensations else (),
         _recovery(recovery),
     )
 
@@ -356,7 +354,7 @@ def _extras(row: Mapping[str, Any]) -> Extras:
 
 
 def _compensations_row(compensations: Sequence[Compensation]) -> Any:
-    return _COMPENSATIONS.dump_python(tuple(compensations), mode="json") if compensations else None
+    return adapter(tuple[Compensation, ...]).dump_python(tuple(compensations), mode="json") if compensations else None
 
 
 def _seconds(delay: timedelta | None) -> float | None:

@@ -41,6 +41,9 @@ NEVER = (
     "durex_core.telemetry.prometheus",
     "durex_core.testing",
     "prometheus_client",
+    "pydantic.json_schema",
+    "pydantic.main",
+    "pydantic.type_adapter",
 )
 
 
