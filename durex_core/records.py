@@ -17,6 +17,6 @@ def unguarded(cls: type[T]) -> type[T]:
         (each.name, object, field(default=each.default, default_factory=each.default_factory, kw_only=each.kw_only))
         for each in fields(guarded)
     ]
-    guarded.__init__ = make_dataclass(cls.__name__, same).__init__  # type: ignore[misc]
+    guarded.__init__ = make_dataclass(cls.__name__, same, repr=False, eq=False, match_args=False).__init__  # type: ignore[misc]
     del guarded.__setattr__, guarded.__delattr__
     return cls
