@@ -31,6 +31,11 @@ class State(StrEnum):
     FAILED = "failed"
 
     @cached_property
+    def retention(self) -> "Retention":
+        """How long a command that ended in this state is kept."""
+        return Retention.COMPLETED if self is State.COMPLETED else Retention.ATTENTION
+
+    @cached_property
     def is_terminal(self) -> bool:
         """Whether a command in this state is finished for good."""
         return self in _TERMINAL
@@ -44,11 +49,6 @@ class Retention(StrEnum):
 
     COMPLETED = "completed"
     ATTENTION = "attention"
-
-    @classmethod
-    def of(cls, state: State) -> "Retention":
-        """Return the class of a terminal state."""
-        return cls.COMPLETED if state is State.COMPLETED else cls.ATTENTION
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from durex_core.clock import monotonic_seconds
 from durex_core.execution import attempt
@@ -23,7 +22,7 @@ class Running:
     """A command between its claim and its settlement."""
 
     __slots__ = (
-        "_claimed", "before_hook", "began_at_seconds", "claimed_at_seconds", "context", "handler", "key", "refusals",
+        "_claimed", "before_hook", "began_at_seconds", "claimed_at_seconds", "context", "handler", "refusals",
         "seconds", "turn", "within",
     )  # fmt: skip
 
@@ -32,7 +31,6 @@ class Running:
         self.context: Context | AsyncContext | None = None
         self.handler = handler
         self.within = within
-        self.key: tuple[UUID, int] = (command.id, command.lease_number)
         self.turn: Turn | None = None
         self.before_hook: Settlement | None = None
         self.claimed_at_seconds = now_seconds
@@ -189,10 +187,11 @@ class HookTurn(Turn):
 
 def limit_of(running: Running, *, with_deadline: bool = True) -> Limit | None:
     """Return the narrowest of a turn's limits, as it begins."""
-    command, time_left = running.command, running.time_left
-    limits = [
-        Limit(time, attempt.timed_out(command, time)) for time in (command.timeout, time_left) if time is not None
-    ]
+    command = running.command
+    if command.timeout is None and command.deadline_at is None and running.within is None:
+        return None
+    times = [time for time in (command.timeout, running.time_left) if time is not None]
+    limits = [Limit(time, attempt.timed_out(command, time)) for time in times]
     if with_deadline and command.deadline_at is not None and command.started_at is not None:
         limits.append(Limit(command.deadline_at - command.started_at, Expired()))
     return min(limits, key=lambda limit: limit.time) if limits else None

@@ -85,7 +85,7 @@ class Commits:
     def commit(self, group: Sequence[Write]) -> commands.Settled:
         """Write all of a group or none; say whose lease held."""
         settlements = [write.settlement for write in group if write.settlement]
-        work = [work for settlement in settlements for work in settlement.work]
+        work = [work for settlement in settlements for work in settlement.work] if self._ahead else []
         return announced(lambda: self._tell_ahead(work), lambda: self._write(group, settlements), self._clock)
 
     def _write(self, group: Sequence[Write], settlements: Sequence[Settlement]) -> commands.Settled:

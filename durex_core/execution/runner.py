@@ -7,11 +7,9 @@ asks for is stored with the end. A slot is free again when its settlement is dur
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
-from uuid import UUID
 
 from durex_core.clock import monotonic_seconds
 from durex_core.errors import DatabaseBusy, DatabaseUnavailable
@@ -64,8 +62,7 @@ class Runner:
         self._random = random
         self._surroundings = surroundings or Surroundings()
         self._turns = Turns(concurrency)
-        # A command may be claimed anew while an old attempt of it still runs here.
-        self._running: dict[tuple[UUID, int], Running] = {}
+        self._running: set[Running] = set()
         self._started_at_seconds = 0.0
         self._changed = threading.Condition()
         writer.report_to(self)
@@ -74,7 +71,7 @@ class Runner:
     def running(self) -> list[Running]:
         """The attempts that have not been settled yet."""
         with self._changed:
-            return list(self._running.values())
+            return list(self._running)
 
     @property
     def unsettled(self) -> int:
@@ -105,7 +102,7 @@ class Runner:
         now_seconds = monotonic_seconds()
         started = [Running(each, self._registry.get(each.name), within, now_seconds) for each in commands]
         with self._changed:
-            self._running.update((running.key, running) for running in started)
+            self._running.update(started)
         self._started_at_seconds = now_seconds
         turns = [turn for running in started if (turn := self._turn(running)) is not None]
         self._turns.begin(turns)
@@ -139,8 +136,7 @@ class Runner:
         for running, settlement, written in taken:
             self._tell(running, settlement, written)
         with self._changed:
-            for running, _, _ in taken:
-                del self._running[running.key]
+            self._running.difference_update(running for running, _, _ in taken)
             self._changed.notify_all()
         for _, settlement, written in taken:
             self._on_settled(settlement, written if isinstance(written, Written) else Written(held=False))
@@ -214,8 +210,7 @@ class Runner:
 
     def _tell(self, running: Running, settlement: Settlement, written: Written | BaseException) -> None:
         """Tell the log and the observers what came of a settlement."""
-        # Where a log goes is the user's affair: were it to raise, the slot is free all the same.
-        with suppress(Exception):
+        try:
             if isinstance(written, Written) and written.held:
                 log_end(settlement)
                 self._surroundings.observers.settled(settlement, running.seconds)
@@ -224,6 +219,8 @@ class Runner:
             log_loss(settlement, error)
             if error is not None:
                 self._surroundings.observers.store_failed("settle", error)
+        except Exception:  # noqa: BLE001, S110  where a log goes is the user's affair: the slot is free all the same
+            pass
 
     def _settle_refused(self, running: Running, settlement: Settlement, error: BaseException) -> None:
         """The database refused the outcome itself: the attempt failed, or its hook did, and that much can be stored."""

@@ -11,7 +11,6 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -48,14 +47,25 @@ class Reports(Protocol):
         ...
 
 
-@dataclass(slots=True)
 class _Settling(Write):
-    owner: Any = None
+    """A settlement, and whose it is."""
+
+    __slots__ = ("ended", "owner")
+
+    def __init__(self, settlement: Settlement, owner: Any) -> None:
+        super().__init__(settlement.command, settlement)
+        self.ended = settlement
+        self.owner = owner
 
 
-@dataclass(slots=True)
 class _Telling(Write):
-    written: Future[Written] | None = None
+    """What an attempt tells, and where it waits for the answer."""
+
+    __slots__ = ("written",)
+
+    def __init__(self, command: Command, note: Note | None) -> None:
+        super().__init__(command, note=note)
+        self.written: Future[Written] = Future()
 
 
 class Writer:
@@ -75,7 +85,7 @@ class Writer:
 
     def settle(self, settlement: Settlement, owner: Any) -> None:
         """Store how an attempt ended; whoever is reported to hears what came of it, and the owner's name."""
-        self._queue.put(_Settling(settlement.command, settlement, owner=owner))
+        self._queue.put(_Settling(settlement, owner))
 
     def note(self, command: Command, note: Note) -> Future[Written]:
         """Store what a running attempt tells of itself, in place of what it told before."""
@@ -91,9 +101,9 @@ class Writer:
         self._thread.join()
 
     def _tell(self, command: Command, note: Note | None) -> Future[Written]:
-        written: Future[Written] = Future()
-        self._queue.put(_Telling(command, note=note, written=written))
-        return written
+        telling = _Telling(command, note)
+        self._queue.put(telling)
+        return telling.written
 
     def _run(self) -> None:
         closing = False
@@ -148,13 +158,12 @@ class Writer:
         """Tell everybody what came of their writes."""
         ended: list[Ended] = []
         for write, answer in zip(group, written, strict=True):
-            match write:
-                case _Settling(settlement=Settlement() as settlement, owner=owner):
-                    ended.append((owner, settlement, answer))
-                case _Telling(written=Future() as future) if isinstance(answer, Written):
-                    future.set_result(answer)
-                case _Telling(written=Future() as future) if isinstance(answer, Exception):
-                    future.set_exception(answer)
+            if isinstance(write, _Settling):
+                ended.append((write.owner, write.ended, answer))
+            elif isinstance(write, _Telling) and isinstance(answer, Written):
+                write.written.set_result(answer)
+            elif isinstance(write, _Telling) and isinstance(answer, Exception):
+                write.written.set_exception(answer)
         if ended and self._reports is not None:
             self._report(self._reports, ended)
 

@@ -25,6 +25,7 @@ from durex_core.execution.surroundings import Surroundings
 from durex_core.execution.writer import Writer
 from durex_core.local import GRACE, LEASE
 from durex_core.local.bell import Bell, Ears, LocalWake
+from durex_core.local.collector import calm_collector
 from durex_core.local.rest import Rest
 from durex_core.model import Command, RetentionPolicy
 from durex_core.observer import Observer
@@ -109,7 +110,8 @@ class Worker:
         ears = Ears(self._database, self._bell)
         heart = Heart(runner, writer, self._lease)
         try:
-            with self._shared_bell.tied(self._bell), self._surroundings.observers.hearing(Cancels(runner)):
+            hearing = self._surroundings.observers.hearing(Cancels(runner))
+            with calm_collector(), self._shared_bell.tied(self._bell), hearing:
                 while not self._is_stopping:
                     self._rest.take(self._turn(runner), hears_all=ears.are_sure)
         finally:
@@ -156,13 +158,12 @@ class Worker:
 
     def _claim(self, runner: Runner, queues: Sequence[str], room: int | None) -> float:
         """Start what is ready in these queues, as far as there is room; return when to look again (0: at once)."""
-        if room == 0:
-            return _LIMITED_SECONDS  # a slot that comes free rings, but nobody rings when a limit is raised
         limit = self._wanted(runner)
         if room is not None:
-            limit = max(0, min(self._concurrency - runner.unsettled, room - runner.unopened))
-        if not limit:
-            return math.inf
+            limit = min(self._concurrency - runner.unsettled, room - runner.unopened)
+        if limit <= 0:
+            # A slot that comes free rings, but nobody rings when a limit is raised.
+            return math.inf if room is None else _LIMITED_SECONDS
         executed = execute(self._database, runner, queues=queues, limit=limit, lease=self._lease, worker=self.name)
         return 0.0 if executed.is_more else self._next_due(queues)
 

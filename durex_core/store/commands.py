@@ -99,9 +99,9 @@ def claim(
         worker=worker,
         now=now,
     )
-    taken = [command for command, _ in found if command]
-    _, (is_more, due_seconds) = found[-1]
-    taken.sort(key=lambda command: (-command.priority, command.ready_at, command.id))
+    taken = [command for command, *_ in found if command]
+    _, is_more, due_seconds = found[-1]
+    taken.sort(key=lambda command: (-command.priority, command.ready_at, command.id.int))
     return Claimed(taken, is_more=bool(is_more), due_in=_after(due_seconds))
 
 
@@ -145,6 +145,8 @@ def settle(connection: Connection, settlements: Sequence[Settlement], *, now: da
     ):
         if ended:
             held |= _held(connection, statement, [row(s) for s in ended], now=now)
+    if not settlements or is_one_statement(settlements):
+        return Settled(held, [])
     # By fence, not by id: a zombie may report in one batch with its successor.
     written = [settlement for settlement in finishing if fence(settlement.command) in held]
     children = [child for settlement in written for child in settlement.children]
@@ -156,8 +158,14 @@ def settle(connection: Connection, settlements: Sequence[Settlement], *, now: da
 
 def is_one_statement(settlements: Sequence[Settlement]) -> bool:
     """Whether `settle` writes these with a single statement, which needs no transaction around it."""
-    kinds = {(settlement.state.is_terminal, settlement.opens_run) for settlement in settlements}
-    return len(kinds) == 1 and not any(s.children or s.command.join_id for s in settlements)
+    is_terminal, opens_run = settlements[0].state.is_terminal, settlements[0].opens_run
+    return all(
+        each.state.is_terminal is is_terminal
+        and each.opens_run is opens_run
+        and not each.children
+        and each.command.join_id is None
+        for each in settlements
+    )
 
 
 def cancel(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from durex_core.model import Retention, State
+from durex_core.model import State
 from durex_core.queries import Order, Page, Query, path_of
 from durex_core.store import cursors, rows
 from durex_core.store.cursors import Place
@@ -121,7 +121,7 @@ def _parts(dialect: Dialect, query: Query) -> Iterator[_Part]:
     conditions = tuple(_FRAGMENTS[dialect][name] for name in _named(query))
     if query.order_by is not Order.FINISHED_AT and not all(state.is_terminal for state in states):
         yield _Part(live, _LIVE_COLUMNS[dialect], conditions)
-    classes = {Retention.of(state) for state in states if state.is_terminal}
+    classes = {state.retention for state in states if state.is_terminal}
     if classes:
         # SQLite has its one index by class and age, which is of use for that order alone.
         is_of_use = dialect == "postgres" or query.order_by is Order.FINISHED_AT

@@ -41,6 +41,7 @@ _FRESH = timedelta(seconds=20)
 _PREPARES_AT_USE = 2
 # The kind that holds nothing that would have to be closed.
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+_EMPTY = b"\x01[]"  # after the version of its form
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -255,6 +256,7 @@ class PostgresDatabase(Database):
             msg = f"cannot connect to {masked(self._url)}: {error}"
             raise DatabaseUnavailable(msg, is_in_doubt=False) from error
         raw.adapters.register_loader("timestamptz", _MomentLoader)
+        raw.adapters.register_loader("jsonb", _DocumentLoader)
         set_json_loads(rows.read_document, raw)
         return raw
 
@@ -279,6 +281,16 @@ class PostgresDatabase(Database):
         if version < _OLDEST:
             msg = f"Postgres {version // 10000} is too old, durex needs 15 or newer"
             raise DatabaseError(msg)
+
+
+class _DocumentLoader(Loader):
+    """Reads a document; most are empty lists."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> Any:
+        text = bytes(data)
+        return [] if text == _EMPTY else rows.read_document(text[1:])
 
 
 class _MomentLoader(Loader):

@@ -24,7 +24,6 @@ from durex_core.model import (
     NewCommand,
     PastAttempt,
     Recovery,
-    Retention,
     State,
 )
 from durex_core.results import UNCHANGED
@@ -106,7 +105,7 @@ def cancelled_row(command: NewCommand, error: ErrorInfo) -> Row:
     """Return a new command that is not to run as `finished/file` takes it."""
     return new_row(command) | {
         "state": State.CANCELLED,
-        "retention": Retention.of(State.CANCELLED),
+        "retention": State.CANCELLED.retention,
         "error": _error_row(error),
     }
 
@@ -117,7 +116,7 @@ def finish_row(settlement: Settlement) -> Row:
         "id": str(settlement.command.id),
         "lease_number": settlement.command.lease_number,
         "state": settlement.state,
-        "retention": Retention.of(settlement.state),
+        "retention": settlement.state.retention,
         "result": settlement.result,
     }
     if settlement.error:
@@ -183,13 +182,12 @@ def as_command(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], Command]:
     return command
 
 
-def as_claimed(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[Command | None, Sequence[Any]]]:
-    """Make of each row its command, if it has one, and what stands in the columns after `is_more`, if it has them."""
-    first = columns.index("is_more") if "is_more" in columns else len(columns)
+def as_claimed(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[Command | None, Any, Any]]:
+    """Make of each row its command, if it has one, and what stands in its last two columns."""
     if "id" not in columns:
-        return lambda values: (None, values[first:])
-    make, has_id = as_command(columns[:first]), itemgetter(columns.index("id"))
-    return lambda values: (make(values[:first]) if has_id(values) else None, values[first:])
+        return lambda values: (None, *values[-2:])
+    make, place = as_command(columns), columns.index("id")
+    return lambda values: (make(values) if values[place] else None, values[-2], values[-1])
 
 
 def _command(  # noqa: PLR0917  the columns of a command, in the order of its fields

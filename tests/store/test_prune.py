@@ -38,7 +38,7 @@ def test_a_completed_command_is_dropped_when_its_time_is_over(store: VirtualStor
 def test_a_finished_command_belongs_to_the_class_of_its_state(store: VirtualStore, state: State):
     store.write(Settlement(store.start(), state, "by hand"))
     store.advance(DAY)
-    mine = Retention.of(state)
+    mine = state.retention
     (other,) = set(Retention) - {mine}
 
     assert prune(store, other) == 0

@@ -71,7 +71,7 @@ def old_row(state: State, **differing: Any) -> Row:
     return Row(
         table="finished_commands" if is_finished else "commands",
         columns=common
-        | (finished | {"retention": Retention.of(state)} if is_finished else lease)
+        | (finished | {"retention": state.retention} if is_finished else lease)
         | {
             "timeout_seconds": 1.5,
             "backoff": {"kind": "constant", "delay": 2.5},
