@@ -170,6 +170,9 @@ class ChildResult:
 CRASHED = "crashed"
 """The outcome of an attempt whose lease ran out; the statements that claim and rescue write this word."""
 
+VANISHED = "vanished"
+"""The same, for the first crash of a command that was claimed ahead: it may never have begun, and is not counted."""
+
 DUPLICATE = "Duplicate"
 """The type of error of a command that was accepted, and is there already under another id."""
 

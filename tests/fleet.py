@@ -12,7 +12,7 @@ from uuid import UUID
 import chaos_app
 from staging import wait_until
 
-from durex_core.model import CRASHED, Command, State
+from durex_core.model import CRASHED, VANISHED, Command, State
 
 
 @dataclass(frozen=True)
@@ -197,6 +197,8 @@ class Account:
         assert len(command.history) < 50, "so long a history is cut, and tells nothing"
         began = {line.lease_number for line in self.lines if line.what == "begin" and line.id == command.id}
         assert began <= {*leases, command.lease_number}, "an attempt began and left no trace"
-        counted = [past.attempt for past in command.history if past.outcome != "released"]
+        counted = [past.attempt for past in command.history if past.outcome not in {"released", VANISHED}]
         assert sorted(set(counted)) == list(range(1, command.attempt + command.is_overdrawn))
-        assert {past.outcome for past in command.history} <= {CRASHED, "failed", "released"}
+        outcomes = Counter(past.outcome for past in command.history)
+        assert outcomes.keys() <= {CRASHED, VANISHED, "failed", "released"}
+        assert outcomes[VANISHED] <= 1

@@ -43,15 +43,22 @@ class VirtualStore:
         """Store one command and return the id that stands for it."""
         return self.enqueue(new_command(**options))[0].id
 
-    def claim(self, *queues: str, limit: int = 10, lease: timedelta = LEASE, worker: str = "worker") -> list[Command]:
+    def claim(self, *queues: str, **options: Any) -> list[Command]:
         """Take ready commands of these queues (default: the one that factories use)."""
-        return self.look(*queues, limit=limit, lease=lease, worker=worker).commands
+        return self.look(*queues, **options).commands
 
-    def look(self, *queues: str, limit: int = 10, lease: timedelta = LEASE, worker: str = "worker") -> Claimed:
+    def look(
+        self,
+        *queues: str,
+        limit: int = 10,
+        lease: timedelta = LEASE,
+        worker: str = "worker",
+        ahead: bool = False,
+    ) -> Claimed:
         """Do the same, and return what is said of the rest, too."""
         return self.database.transact(
             lambda connection: commands.claim(
-                connection, queues or [QUEUE], limit=limit, lease=lease, worker=worker, now=self.now
+                connection, queues or [QUEUE], limit=limit, lease=lease, worker=worker, ahead=ahead, now=self.now
             )
         )
 

@@ -164,7 +164,15 @@ class Worker:
         if limit <= 0:
             # A slot that comes free rings, but nobody rings when a limit is raised.
             return math.inf if room is None else _LIMITED_SECONDS
-        executed = execute(self._database, runner, queues=queues, limit=limit, lease=self._lease, worker=self.name)
+        executed = execute(
+            self._database,
+            runner,
+            queues=queues,
+            limit=limit,
+            lease=self._lease,
+            worker=self.name,
+            ahead=limit > self._concurrency - runner.unsettled,
+        )
         return 0.0 if executed.is_more else self._next_due(queues)
 
     def _wanted(self, runner: Runner) -> int:
@@ -223,7 +231,8 @@ class Worker:
     def _on_settled(self, settlement: Settlement, written: Written) -> None:
         if written.woken or (written.held and settlement.children):
             self._has_news.set()
-        self._ended += 1
+        # What is given back says nothing of how quick handlers are.
+        self._ended += not settlement.gives_back
         self._bell.ring()
 
     def _wind_down(self, runner: Runner) -> None:

@@ -36,13 +36,14 @@ def execute(
     lease: timedelta,
     worker: str,
     within: timedelta | None = None,
+    ahead: bool = False,
     now: datetime | None = None,
 ) -> Executed:
     """Start the attempts of at most `limit` commands, which settle by themselves; return how many, and what is left.
 
-    `within` bounds attempts further than their own timeouts do.
+    `within` bounds attempts further than their own timeouts do; `ahead` says that they are more than can begin at once.
     """
     with database.autocommit() as connection:
-        claimed = commands.claim(connection, queues, limit=limit, lease=lease, worker=worker, now=now)
+        claimed = commands.claim(connection, queues, limit=limit, lease=lease, worker=worker, ahead=ahead, now=now)
     runner.start(claimed.commands, within=within)
     return Executed(len(claimed.commands), claimed.is_more, claimed.due_in)

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from durex_core.model import CRASHED, HOOK_FAILED, Command, ErrorInfo, PastAttempt, State
+from durex_core.model import CRASHED, HOOK_FAILED, VANISHED, Command, ErrorInfo, PastAttempt, State
 
-_VANISHED = ErrorInfo("Crashed", "the worker vanished")
+_WORKER_VANISHED = ErrorInfo("Crashed", "the worker vanished")
 
 # Whatever is not named here ended in an error.
 _EVENTS = {
     "released": "released",
+    VANISHED: "released",
     "repeating": "repeating",
     "retrying": "retrying",
     "handler_missing": "retrying",
@@ -23,7 +24,7 @@ _EVENTS = {
 }
 
 # After these the next attempt may have the same number.
-_NOT_COUNTED = {"released", "handler_missing", "repeating"}
+_NOT_COUNTED = {"released", VANISHED, "handler_missing", "repeating"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def _past_events(past: PastAttempt, behind: Sequence[PastAttempt]) -> Iterator[H
     """Yield what a line of history tells; `behind` is what its attempt had behind it."""
     is_ending = past.attempt == 0 or bool(behind)
     if is_ending and past.outcome == CRASHED:
-        yield HistoryEvent("hook_failed", past.ended_at, past.attempt, _VANISHED)
+        yield HistoryEvent("hook_failed", past.ended_at, past.attempt, _WORKER_VANISHED)
     elif past.outcome != HOOK_FAILED:
         if past.started_at is not None and not is_ending:
             yield HistoryEvent("started", past.started_at, past.attempt, message=past.worker)
@@ -90,7 +91,7 @@ def _is_told(behind: Sequence[PastAttempt]) -> bool:
 
 def _past_end(past: PastAttempt) -> HistoryEvent:
     event = _EVENTS.get(past.outcome, "failed")
-    error = _VANISHED if past.outcome == CRASHED and past.error is None else past.error
+    error = _WORKER_VANISHED if past.outcome in (CRASHED, VANISHED) and past.error is None else past.error
     return HistoryEvent(event, past.ended_at, past.attempt, error, _seconds(past.started_at, past.ended_at))
 
 

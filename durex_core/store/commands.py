@@ -87,9 +87,13 @@ def claim(
     limit: int,
     lease: timedelta,
     worker: str,
+    ahead: bool = False,
     now: datetime | None = None,
 ) -> Claimed:
-    """Take at most `limit` ready commands of these queues under a new lease, the most urgent first."""
+    """Take at most `limit` ready commands of these queues under a new lease, the most urgent first.
+
+    `ahead` says that they are more than can begin at once: should the worker vanish, nobody knows which of them had.
+    """
     found = connection.run(
         "commands/claim",
         make=rows.as_claimed,
@@ -97,6 +101,7 @@ def claim(
         limit=limit,
         lease_seconds=lease.total_seconds(),
         worker=worker,
+        claims_ahead=ahead,
         now=now,
     )
     taken = [command for command, *_ in found if command]

@@ -9,11 +9,12 @@ from chaos_app import MIXED, enqueue
 from fleet import kill
 from staging import wait_until
 
-from durex_core.model import State
+from durex_core.model import CRASHED, VANISHED, State
 
 pytestmark = pytest.mark.slow
 
 LEASE_SECONDS = 1.5
+CRASHES = {CRASHED, VANISHED}
 
 
 def milestones(enqueued, count):
@@ -34,7 +35,7 @@ def test_workers_killed_at_random_lose_nothing_and_repeat_nothing(app, stage, fl
 
     account = settle_accounts()
     account.check(enqueued)
-    assert sum(past.outcome == "crashed" for command in account.finished for past in command.history) > 0
+    assert sum(past.outcome in CRASHES for command in account.finished for past in command.history) > 0
 
 
 def test_workers_frozen_for_longer_than_their_lease_change_nothing_when_they_wake(app, stage, fleet, settle_accounts):
@@ -54,7 +55,7 @@ def test_workers_frozen_for_longer_than_their_lease_change_nothing_when_they_wak
         (command.id, past.lease_number)
         for command in account.finished
         for past in command.history
-        if past.outcome == "crashed"
+        if past.outcome in CRASHES
     }
     assert over & {(line.id, line.lease_number) for line in account.lines if line.what == "end"}, "no zombie woke"
 
@@ -68,6 +69,12 @@ def test_a_command_that_kills_its_worker_ends_in_the_dead_letter_queue(app, flee
     (dead,) = account.of("poison")
     assert (dead.state, dead.attempt, dead.error.type) == (State.DEAD_LETTER, 3, "Crashed")
     assert "during attempt 3 (crashes in all: 3)" in dead.error.message
-    assert [(past.attempt, past.outcome) for past in dead.history] == [(1, "crashed"), (2, "crashed"), (3, "crashed")]
-    assert [line.attempt for line in account.lines if line.id == poison.id] == [1, 2, 3]
+    crashes = [past.attempt for past in dead.history if past.outcome == CRASHED]
+    vanished = [past.attempt for past in dead.history if past.outcome == VANISHED]
+    assert crashes == [1, 2, 3]
+    # Once it may have been claimed ahead; it begins no more often than that.
+    assert len(vanished) <= 1
+    began = [line.attempt for line in account.lines if line.id == poison.id]
+    assert set(began) == {1, 2, 3}
+    assert len(began) <= len(crashes) + len(vanished)
     account.without(poison.id).check({one: name for one, name in enqueued.items() if one != poison.id})

@@ -12,6 +12,7 @@ from factories import LEASE, QUEUE, new_command, new_join
 from staging import Stage, wait_until
 
 from durex_core.errors import DatabaseUnavailable
+from durex_core.execution import writer as writer_module
 from durex_core.execution.commits import Note, Written
 from durex_core.execution.writer import Ended, Writer
 from durex_core.model import State
@@ -59,6 +60,7 @@ class AnsweringWriter(Writer):
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
+        self.expected = 0
         self.report_to(self)
 
     def settle(self, settlement: Settlement) -> Future[Written]:  # type: ignore[override]
@@ -72,9 +74,9 @@ class AnsweringWriter(Writer):
         for written, _, answer in ended:
             written.set_exception(answer) if isinstance(answer, Exception) else written.set_result(answer)
 
-    def soon(self, ended: int) -> float:  # noqa: ARG002  whoever it is
-        """Wait for nobody."""
-        return 0.0
+    def soon(self, ended: int) -> float:
+        """Wait for as many as are expected, and for nobody if none are."""
+        return SOON if ended < self.expected else 0.0
 
 
 def held_up(writer: Writer, stage: Stage, first):
@@ -97,6 +99,48 @@ def test_what_gathers_during_a_commit_shares_the_next_one(writer, claimed, stage
     finished_at = stage.run("SELECT finished_at FROM finished_commands WHERE id <> %s", str(first.id))
     assert len(finished_at) == 49
     assert len(set(finished_at)) == 1
+
+
+def test_a_settlement_waits_for_those_that_are_about_to_come(writer, claimed, monkeypatch):
+    monkeypatch.setattr(writer_module, "_LONGEST_SECONDS", SOON)
+    groups = counted_groups(writer, monkeypatch)
+    writer.expected = 3
+    held = [writer.settle(completed(command)) for command in claimed(3)]
+    assert all(each.result(SOON / 2).held for each in held)
+    assert groups == [3]
+
+
+def test_it_waits_a_moment_and_no_longer(writer, claimed, monkeypatch):
+    groups = counted_groups(writer, monkeypatch)
+    writer.expected = 2
+    (lone,) = claimed(1)
+    assert writer.settle(completed(lone)).result(SOON / 2).held
+    assert groups == [1]
+
+
+def test_who_tells_something_of_itself_waits_for_nobody(writer, claimed, monkeypatch):
+    monkeypatch.setattr(writer_module, "_LONGEST_SECONDS", SOON)
+    groups = counted_groups(writer, monkeypatch)
+    writer.expected = 3
+    telling, ending = claimed(2)
+    assert writer.note(telling, Note("half")).result(SOON / 2).held
+    ended = writer.settle(completed(ending))
+    assert writer.extend(telling).result(SOON / 2).held
+    assert ended.result(SOON / 2).held
+    assert groups == [1, 2]
+
+
+def counted_groups(writer, monkeypatch):
+    """Count what each commit writes."""
+    groups = []
+    commit = writer._commits.commit
+
+    def counted(group):
+        groups.append(len(group))
+        return commit(group)
+
+    monkeypatch.setattr(writer._commits, "commit", counted)
+    return groups
 
 
 def test_every_kind_of_write_shares_the_commit(writer, claimed, database, stage):

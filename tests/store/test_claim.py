@@ -186,6 +186,40 @@ def test_a_budget_that_crashes_have_spent_ends_the_command(store: VirtualStore, 
     assert [past.attempt for past in dead.history] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("by_rescue", [False, True], ids=["by claim", "by rescue"])
+@pytest.mark.parametrize("retries", [0, 1])
+def test_the_first_crash_of_what_was_claimed_ahead_is_not_counted_and_the_next_ones_are(
+    store: VirtualStore, by_rescue: bool, retries: int
+):
+    """It may never have begun; but a command that kills its workers must come to an end."""
+    store.add(retries=retries)
+    outcomes = []
+    for attempt in (1, 1, 2)[: retries + 2]:
+        claimed = store.claim_one(ahead=True)
+        assert (claimed.attempt, claimed.is_overdrawn) == (attempt, False)
+        store.advance(LEASE)
+        if by_rescue:
+            store.rescue()
+        outcomes.append("crashed" if outcomes else "vanished")
+
+    for lease_number in (retries + 3, retries + 4):
+        ending = store.claim_one(ahead=True)
+        assert (ending.attempt, ending.is_overdrawn, ending.lease_number) == (retries + 1, True, lease_number)
+        store.advance(LEASE)
+        if by_rescue:
+            store.rescue()
+    assert [past.outcome for past in ending.history][: retries + 2] == outcomes
+
+
+def test_what_was_claimed_ahead_once_and_not_the_next_time_crashes_as_any_other(store: VirtualStore):
+    store.add(retries=0)
+    held = store.claim_one(ahead=True)
+    assert store.settle(held, Released("others may be free"))
+    store.claim_one()
+    store.advance(LEASE)
+    assert store.claim_one().is_overdrawn
+
+
 def test_an_ending_that_crashes_too_is_handed_over_again(store: VirtualStore):
     store.start(retries=0)
     for lease_number in (2, 3, 4):

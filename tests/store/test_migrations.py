@@ -201,9 +201,9 @@ def test_live_and_finished_commands_have_the_same_columns_but_for_lease_and_endi
         found = columns(connection)
 
     live, finished, both = (set(found[table]) for table in ("commands", "finished_commands", "all_commands"))
-    assert live - finished == {"lease_expires_at", "ending", "compensations"}
+    assert live - finished == {"lease_expires_at", "claimed_ahead", "ending", "compensations"}
     assert finished - live == {"finished_at", "retention", "result", "error", "recovery"}
-    assert both == (live | finished) - {"retention"}
+    assert both == (live | finished) - {"retention", "claimed_ahead"}
 
 
 def test_the_states_of_each_table_are_those_of_the_model(empty: Database):

@@ -27,6 +27,7 @@ NOTHING: dict[str, Any] = {
     **rows.one_new_row(new_command()),
     "bucket": "2026-03-01T12:00:00Z",
     "error": "null",
+    "claims_ahead": False,
     "id": "019a2063-fc05-72e4-9bc1-56922de41a35",
     "ids": "[]",
     "keep_seconds": 1.0,
@@ -78,7 +79,7 @@ def test_a_claimed_row_has_every_column_of_its_table(connections: dict[Dialect, 
         found = columns(connections[dialect], "commands/get")
 
         assert set(found) - set(claimed) == {"finished_at", "result", "error", "recovery"}
-        assert set(claimed) - set(found) == {"is_more", "due_seconds"}
+        assert set(claimed) - set(found) == {"claimed_ahead", "is_more", "due_seconds"}
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -92,6 +92,16 @@ def test_a_crash_is_a_failure_of_an_attempt_whose_worker_vanished():
     assert history_of(life.command)[2].error == VANISHED
 
 
+def test_a_crash_that_is_not_counted_is_told_and_its_attempt_has_its_number_again():
+    lost = past_attempt(outcome="vanished", started_at=START, ended_at=START + SECOND)
+    command = claimed_command(attempt=1, history=(lost,), started_at=START + 2 * SECOND)
+
+    created, first, released, second = history_of(command)
+    assert (first.event, released.event, released.error, second.event) == ("started", "released", VANISHED, "started")
+    assert (first.attempt, released.attempt, second.attempt) == (1, 1, 1)
+    assert created.event == "created"
+
+
 def test_a_timeout_is_a_failure_too():
     life = Life(retries=1)
 

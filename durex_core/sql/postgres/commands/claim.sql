@@ -1,7 +1,7 @@
 -- Takes the most urgent ready commands of these queues under a new lease: expired leases, due ones, pending ones; and
 -- what expires. Rows that another worker is claiming are passed over. A taken-over lease leaves its crash in the
 -- history; a command whose budget is spent, or whose time is over, keeps its attempt number and is handed over for its
--- ending. The last row, like all of them, says what the claim left: whether more is ready, and in how many seconds
+-- ending. The first crash of one that was claimed ahead, and may never have begun, is not counted. The last row, like all of them, says what the claim left: whether more is ready, and in how many seconds
 -- another command becomes ready by itself. If nothing was taken it is a row without a command.
 WITH lane AS (
     SELECT jsonb_array_elements_text(:queues) AS queue
@@ -65,6 +65,8 @@ claimed AS (
     SET state = 'started',
         attempt = CASE
             WHEN command.ending IS NOT NULL OR command.expires_at <= :now THEN command.attempt
+            WHEN command.state = 'started' AND command.claimed_ahead AND NOT command.history @? '$.outcome ? (@ == "vanished" || @ == "crashed")'
+            THEN command.attempt
             ELSE least(command.attempt + 1, command.retries + 1)
         END,
         -- The limit on the start binds the first attempt alone, and no deadline binds an ending.
@@ -77,11 +79,13 @@ claimed AS (
         lease_expires_at = :now + make_interval(secs => :lease_seconds),
         started_at = :now,
         worker = :worker,
+        claimed_ahead = :claims_ahead,
         history = CASE
             WHEN command.state <> 'started' THEN command.history
             ELSE CASE WHEN jsonb_array_length(command.history) < 50 THEN command.history ELSE command.history - 0 END
                 || jsonb_build_object(
-                    'outcome', 'crashed', 'attempt', command.attempt, 'lease_number', command.lease_number,
+                    'outcome', CASE WHEN command.claimed_ahead AND NOT command.history @? '$.outcome ? (@ == "vanished" || @ == "crashed")'
+                               THEN 'vanished' ELSE 'crashed' END, 'attempt', command.attempt, 'lease_number', command.lease_number,
                     'worker', command.worker, 'started_at', command.started_at, 'ended_at', :now
                 )
         END

@@ -1,6 +1,7 @@
 -- Takes the most urgent ready commands of these queues under a new lease: expired leases, due ones, pending ones; and
 -- what expires. A taken-over lease leaves its crash in the history; a command whose budget is spent, or whose time is
--- over, keeps its attempt number and is handed over for its ending. The last row says what the claim left: whether more
+-- over, keeps its attempt number and is handed over for its ending. The first crash of one that was claimed ahead, and
+-- may never have begun, is not counted. The last row says what the claim left: whether more
 -- is ready, and in how many seconds another command becomes ready by itself.
 WITH candidate AS (
     SELECT * FROM (
@@ -45,6 +46,9 @@ UPDATE commands
 SET state = 'started',
     attempt = CASE
         WHEN ending IS NOT NULL OR expires_at <= :now THEN attempt
+        WHEN state = 'started'
+             AND claimed_ahead AND NOT EXISTS (SELECT 1 FROM json_each(history) WHERE value ->> 'outcome' IN ('vanished', 'crashed'))
+        THEN attempt
         ELSE min(attempt + 1, retries + 1)
     END,
     -- The limit on the start binds the first attempt alone, and no deadline binds an ending.
@@ -57,13 +61,18 @@ SET state = 'started',
     lease_expires_at = :now + CAST(round(:lease_seconds * 1000000) AS INTEGER),
     started_at = :now,
     worker = :worker,
+    claimed_ahead = :claims_ahead,
     history = CASE
         WHEN state <> 'started' THEN history
         ELSE json_insert(
             CASE WHEN json_array_length(history) < 50 THEN history ELSE json_remove(history, '$[0]') END,
             '$[#]',
             json_object(
-                'outcome', 'crashed', 'attempt', attempt, 'lease_number', lease_number, 'worker', worker,
+                'outcome', CASE
+                    WHEN claimed_ahead AND NOT EXISTS (SELECT 1 FROM json_each(history) WHERE value ->> 'outcome' IN ('vanished', 'crashed'))
+                    THEN 'vanished' ELSE 'crashed'
+                END,
+                'attempt', attempt, 'lease_number', lease_number, 'worker', worker,
                 'started_at', started_at, 'ended_at', :now
             )
         )
