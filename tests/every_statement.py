@@ -8,7 +8,7 @@ import pytest
 
 from durex_core.store import statements
 from durex_core.store.database import Row
-from durex_core.store.postgres import PostgresConnection
+from durex_core.store.postgres_connection import PostgresConnection
 from durex_core.store.sqlite import SqliteConnection
 
 

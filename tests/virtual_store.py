@@ -10,7 +10,7 @@ from factories import LEASE, QUEUE, START, new_command
 from durex_core.model import Command, Compensation, Enqueued, NewCommand
 from durex_core.rules.lifecycle import decide
 from durex_core.rules.outcomes import Outcome, Settlement
-from durex_core.store import commands, joins, rows
+from durex_core.store import answers, commands, joins
 from durex_core.store.commands import Claimed, Settled
 from durex_core.store.database import Connection, Database
 
@@ -147,7 +147,7 @@ class VirtualStore:
         """Return every run of a command that is kept, the oldest first."""
         with self.database.autocommit() as connection:
             text = f"SELECT * FROM {schema_of(connection)}all_commands WHERE id = '{command_id}' ORDER BY run"
-            return connection.select(text, make=rows.as_command)
+            return connection.select(text, make=answers.as_command)
 
     def clear(self) -> None:
         """Take everything out."""

@@ -26,9 +26,9 @@ from durex_core.execution.writer import Writer
 from durex_core.local import GRACE, LEASE
 from durex_core.local.bell import Bell, Ears, LocalWake
 from durex_core.local.collector import calm_collector
+from durex_core.local.heart import Cancels, Heart
 from durex_core.local.rest import Rest
-from durex_core.model import Command, RetentionPolicy
-from durex_core.observer import Observer
+from durex_core.model import RetentionPolicy
 from durex_core.operations.permanent import ensure
 from durex_core.operations.schema import publish
 from durex_core.passes.dispatch import dispatch
@@ -281,45 +281,3 @@ class Duty:
         if self.due_in() == 0.0:
             self._work()
             self._due_at_seconds = monotonic_seconds() + self._every_seconds
-
-
-class Cancels(Observer):
-    """Tells attempts at once that their commands were cancelled in this process; others learn by their heartbeat."""
-
-    def __init__(self, runner: Runner) -> None:
-        """Look among the attempts of a runner."""
-        self._runner = runner
-
-    def cancelled(self, commands: Sequence[Command]) -> None:
-        """Tell those that run."""
-        ids = {command.id for command in commands}
-        for running in self._runner.running:
-            if running.command.id in ids:
-                self._runner.abandon(running)
-
-
-class Heart:
-    """A thread that extends the leases of running attempts; an attempt whose lease is lost is told to stop."""
-
-    def __init__(self, runner: Runner, writer: Writer, lease: timedelta) -> None:
-        """Beat three times a lease."""
-        self._runner = runner
-        self._writer = writer
-        self._every_seconds = lease.total_seconds() / 3
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="durex-heart", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop beating."""
-        self._closing.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._closing.wait(self._every_seconds):
-            # A lease that began since the last beat but one lasts for another two.
-            old = [running for running in self._runner.running if running.age_seconds > self._every_seconds / 2]
-            beats = [(running, self._writer.extend(running.command)) for running in old]
-            for running, held in beats:
-                if held.exception() is None and not held.result().held:
-                    self._runner.abandon(running)

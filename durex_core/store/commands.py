@@ -13,7 +13,7 @@ from uuid import UUID
 from durex_core.errors import DatabaseBusy
 from durex_core.model import Command, Compensation, Enqueued, ErrorInfo, NewCommand
 from durex_core.rules.outcomes import Settlement
-from durex_core.store import bulk, joins, keys, rows
+from durex_core.store import answers, bulk, joins, keys, rows
 from durex_core.store.database import Connection, as_tuple
 
 Fence = tuple[UUID, int]
@@ -96,7 +96,7 @@ def claim(
     """
     found = connection.run(
         "commands/claim",
-        make=rows.as_claimed,
+        make=answers.as_claimed,
         queues=list(queues),
         limit=limit,
         lease_seconds=lease.total_seconds(),
@@ -181,14 +181,14 @@ def cancel(
     A running attempt is not asked: its lease is gone, and nothing that it reports is taken.
     """
     error = ErrorInfo("Cancelled", reason)
-    cancelled = connection.run("commands/cancel", make=rows.as_command, ids=list(ids), error=asdict(error), now=now)
+    cancelled = connection.run("commands/cancel", make=answers.as_command, ids=list(ids), error=asdict(error), now=now)
     arrivals = [rows.arrival_row(c, c.state, None, error) for c in cancelled if c.join_id]
     return cancelled, joins.arrive(connection, arrivals, now=now)
 
 
 def hasten(connection: Connection, command_id: UUID, *, now: datetime | None = None) -> Command | None:
     """Make a command ready that waits for its time; None: it waits for none."""
-    hastened = connection.run("commands/hasten", make=rows.as_command, id=command_id, now=now)
+    hastened = connection.run("commands/hasten", make=answers.as_command, id=command_id, now=now)
     return hastened[0] if hastened else None
 
 
@@ -210,7 +210,7 @@ def rescue(connection: Connection, *, limit: int, now: datetime | None = None) -
 
 def get(connection: Connection, command_id: UUID) -> Command | None:
     """Return a command, live or finished, or None."""
-    found = connection.run("commands/get", make=rows.as_command, id=command_id)
+    found = connection.run("commands/get", make=answers.as_command, id=command_id)
     return found[0] if found else None
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from durex_core.model import State
 from durex_core.queries import Order, Page, Query, path_of
-from durex_core.store import cursors, rows
+from durex_core.store import answers, cursors
 from durex_core.store.cursors import Place
 from durex_core.store.database import Connection
 from durex_core.store.statements import Dialect
@@ -97,7 +97,10 @@ def find(connection: Connection, query: Query) -> Page:
     dialect = connection.dialect
     parts = list(_parts(dialect, query))
     found = connection.select(
-        _listing(query, parts, place), make=rows.as_command, **_parameters(dialect, query, place), limit=query.limit + 1
+        _listing(query, parts, place),
+        make=answers.as_command,
+        **_parameters(dialect, query, place),
+        limit=query.limit + 1,
     )
     commands = tuple(found[: query.limit])
     return Page(commands, cursors.encode(query, commands[-1]) if len(found) > query.limit else None)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from durex_core.model import Command, ErrorInfo, NewCommand, Retention, State
-from durex_core.store import rows
+from durex_core.store import answers, rows
 from durex_core.store.database import Connection
 
 
@@ -39,5 +39,5 @@ def revive(
     Raises:
         RowExists: a live command holds its unique key; nothing was changed.
     """
-    revived = connection.run("finished/revive", make=rows.as_command, id=command_id, states=list(states), now=now)
+    revived = connection.run("finished/revive", make=answers.as_command, id=command_id, states=list(states), now=now)
     return revived[0] if revived else None

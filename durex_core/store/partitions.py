@@ -15,7 +15,7 @@ from psycopg.errors import CheckViolation, LockNotAvailable
 
 from durex_core.model import Retention, RetentionPolicy
 from durex_core.store.database import Connection, Row
-from durex_core.store.postgres import PostgresConnection
+from durex_core.store.postgres_connection import PostgresConnection
 
 _AHEAD = 2
 _PARTS = 12

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from durex_core.store.database import Connection, Row
-from durex_core.store.postgres import PostgresConnection
+from durex_core.store.postgres_connection import PostgresConnection
 
 _TIMEOUTS = {
     "idle_session_timeout": "60s",

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from durex_core.store import rows
+from durex_core.store import answers, rows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -46,7 +46,7 @@ def reader(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[Any, ...
 
 def _reading(column: str) -> Callable[[Any], Any] | None:
     if column in _JSON_COLUMNS:
-        return rows.read_document
+        return answers.read_document
     if column in _UUID_COLUMNS:
         return UUID
     return _moment if column.endswith("_at") else None

@@ -10,7 +10,7 @@ from durex_core.errors import DatabaseError
 from durex_core.store.database import Database, masked, open_database
 
 if TYPE_CHECKING:
-    from durex_core.store.postgres import PostgresConnection
+    from durex_core.store.postgres_connection import PostgresConnection
 
 
 @contextmanager

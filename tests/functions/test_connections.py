@@ -75,9 +75,9 @@ def test_a_server_that_became_read_only_is_left(database, roles):
 
 def test_a_connection_that_idled_for_long_is_asked_before_it_is_used(database, monkeypatch):
     first = backend(database)
-    monkeypatch.setattr("durex_core.store.postgres._FRESH", timedelta(0))
+    monkeypatch.setattr("durex_core.store.postgres_connection._FRESH", timedelta(0))
     assert backend(database) == first
-    monkeypatch.setattr("durex_core.store.postgres._answers", lambda _: False)
+    monkeypatch.setattr("durex_core.store.postgres_connection._answers", lambda _: False)
 
     assert backend(database) != first
 

@@ -20,7 +20,7 @@ from durex_core.observer import Observer
 from durex_core.rules.wakes import Due
 from durex_core.store import bulk
 from durex_core.store.database import Database, open_database
-from durex_core.store.postgres import PostgresConnection
+from durex_core.store.postgres_connection import PostgresConnection
 
 MANY = bulk.LEAST + 1
 MINUTE = timedelta(minutes=1)
