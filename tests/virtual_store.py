@@ -53,12 +53,12 @@ class VirtualStore:
         limit: int = 10,
         lease: timedelta = LEASE,
         worker: str = "worker",
-        ahead: bool = False,
+        at_once: int | None = None,
     ) -> Claimed:
         """Do the same, and return what is said of the rest, too."""
         return self.database.transact(
             lambda connection: commands.claim(
-                connection, queues or [QUEUE], limit=limit, lease=lease, worker=worker, ahead=ahead, now=self.now
+                connection, queues or [QUEUE], limit=limit, lease=lease, worker=worker, at_once=at_once, now=self.now
             )
         )
 

@@ -114,10 +114,11 @@ class Runner:
 
     def release(self, reason: str, *, only_waiting: bool = False) -> None:
         """Give back what has not ended, or what has not even begun, without counting the attempts."""
+        end = self._turns.withdraw if only_waiting else self._turns.stop
         for running in self.running:
             turn = running.turn
-            if turn is not None and not (only_waiting and turn.has_begun):
-                self._turns.stop(turn, Released(reason))
+            if turn is not None:
+                end(turn, Released(reason))
 
     def abandon(self, running: Running) -> None:
         """Tell an attempt that its lease is lost."""

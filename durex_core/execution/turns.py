@@ -184,6 +184,13 @@ class Turns:
         if has_begun:
             self._leave()
 
+    def withdraw(self, turn: Turn, outcome: Outcome) -> None:
+        """Let a turn that stands in line come to this outcome; one that has begun goes on."""
+        with self._lock:
+            is_withdrawn = not turn.has_begun and turn.is_first_end()
+        if is_withdrawn:
+            self._conclude(turn, outcome)
+
     def abandon(self, turn: Turn) -> None:
         """Tell a call that its lease is lost: it may end as it likes, nobody hears of it."""
         if turn.context is None:

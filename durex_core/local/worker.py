@@ -171,7 +171,7 @@ class Worker:
             limit=limit,
             lease=self._lease,
             worker=self.name,
-            ahead=limit > self._concurrency - runner.unsettled,
+            at_once=max(0, self._concurrency - runner.unsettled),
         )
         return 0.0 if executed.is_more else self._next_due(queues)
 

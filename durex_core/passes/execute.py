@@ -36,14 +36,15 @@ def execute(
     lease: timedelta,
     worker: str,
     within: timedelta | None = None,
-    ahead: bool = False,
+    at_once: int | None = None,
     now: datetime | None = None,
 ) -> Executed:
     """Start the attempts of at most `limit` commands, which settle by themselves; return how many, and what is left.
 
-    `within` bounds attempts further than their own timeouts do; `ahead` says that they are more than can begin at once.
+    `within` bounds attempts further than their own timeouts do. More than `at_once` are claimed ahead: they may have to
+    wait for their turn.
     """
     with database.autocommit() as connection:
-        claimed = commands.claim(connection, queues, limit=limit, lease=lease, worker=worker, ahead=ahead, now=now)
+        claimed = commands.claim(connection, queues, limit=limit, lease=lease, worker=worker, at_once=at_once, now=now)
     runner.start(claimed.commands, within=within)
     return Executed(len(claimed.commands), claimed.is_more, claimed.due_in)

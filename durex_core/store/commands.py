@@ -87,12 +87,13 @@ def claim(
     limit: int,
     lease: timedelta,
     worker: str,
-    ahead: bool = False,
+    at_once: int | None = None,
     now: datetime | None = None,
 ) -> Claimed:
     """Take at most `limit` ready commands of these queues under a new lease, the most urgent first.
 
-    `ahead` says that they are more than can begin at once: should the worker vanish, nobody knows which of them had.
+    If they are more than can begin `at_once` (default: all can), they are claimed ahead: should the worker vanish,
+    nobody knows which of them had begun.
     """
     found = connection.run(
         "commands/claim",
@@ -101,7 +102,7 @@ def claim(
         limit=limit,
         lease_seconds=lease.total_seconds(),
         worker=worker,
-        claims_ahead=ahead,
+        at_once=limit if at_once is None else at_once,
         now=now,
     )
     taken = [command for command, *_ in found if command]

@@ -13,6 +13,7 @@ from durex_core.execution.runner import Runner
 from durex_core.execution.writer import Writer
 from durex_core.local.collector import calm_collector
 from durex_core.model import State
+from durex_core.rules.outcomes import Released
 from durex_core.store import commands
 
 MANY = 1500
@@ -137,6 +138,29 @@ def test_what_has_not_begun_can_be_given_back_alone(app, database, runner, relea
     assert [app.get(one.id).state for one in enqueued] == [State.STARTED, State.PENDING, State.PENDING]
     assert [app.get(one.id).attempt for one in enqueued] == [1, 0, 0]
     release.set()
+
+
+def test_what_begins_at_the_moment_at_which_it_would_be_given_back_goes_on(app, database, runner, release):
+    app.command("wait")(lambda: release.wait(20))
+    app.enqueue_many([Spec("wait")] * 2)
+    runner.start(claimed(database, "wait", 2))
+    wait_until(lambda: runner.waiting_seconds is not None)
+    second = next(running for running in runner.running if not running.turn.has_begun)
+    turn, turns = second.turn, runner._turns
+
+    # It is looked at, found waiting, and begins before anything is done about it.
+    with turns._lock:
+        giver = threading.Thread(target=turns.withdraw, args=(turn, Released("others may be free")))
+        giver.start()
+        turn.has_begun = True
+        turns._line.remove(turn)
+        turns._side_by_side += 1
+    giver.join()
+    assert not turn.has_ended
+    turns._go(turn)
+    release.set()
+    assert runner.wait_until_idle(20)
+    assert [settlement.outcome for settlement, _ in runner.told] == ["completed", "completed"]
 
 
 def test_the_collector_is_calm_as_long_as_a_worker_runs():

@@ -195,7 +195,7 @@ def test_the_first_crash_of_what_was_claimed_ahead_is_not_counted_and_the_next_o
     store.add(retries=retries)
     outcomes = []
     for attempt in (1, 1, 2)[: retries + 2]:
-        claimed = store.claim_one(ahead=True)
+        claimed = store.claim_one(at_once=0)
         assert (claimed.attempt, claimed.is_overdrawn) == (attempt, False)
         store.advance(LEASE)
         if by_rescue:
@@ -203,7 +203,7 @@ def test_the_first_crash_of_what_was_claimed_ahead_is_not_counted_and_the_next_o
         outcomes.append("crashed" if outcomes else "vanished")
 
     for lease_number in (retries + 3, retries + 4):
-        ending = store.claim_one(ahead=True)
+        ending = store.claim_one(at_once=0)
         assert (ending.attempt, ending.is_overdrawn, ending.lease_number) == (retries + 1, True, lease_number)
         store.advance(LEASE)
         if by_rescue:
@@ -213,7 +213,7 @@ def test_the_first_crash_of_what_was_claimed_ahead_is_not_counted_and_the_next_o
 
 def test_what_was_claimed_ahead_once_and_not_the_next_time_crashes_as_any_other(store: VirtualStore):
     store.add(retries=0)
-    held = store.claim_one(ahead=True)
+    held = store.claim_one(at_once=0)
     assert store.settle(held, Released("others may be free"))
     store.claim_one()
     store.advance(LEASE)

@@ -126,7 +126,7 @@ PARAMETERS: dict[str, Any] = {
     "error": "null",
     "unique_keys": '["unique 1", "unique 2", "unique 3"]',
     "worker": "worker",
-    "claims_ahead": False,
+    "at_once": 1,
 }
 
 

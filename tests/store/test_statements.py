@@ -27,7 +27,7 @@ NOTHING: dict[str, Any] = {
     **rows.one_new_row(new_command()),
     "bucket": "2026-03-01T12:00:00Z",
     "error": "null",
-    "claims_ahead": False,
+    "at_once": 1,
     "id": "019a2063-fc05-72e4-9bc1-56922de41a35",
     "ids": "[]",
     "keep_seconds": 1.0,

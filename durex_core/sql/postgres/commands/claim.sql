@@ -79,7 +79,7 @@ claimed AS (
         lease_expires_at = :now + make_interval(secs => :lease_seconds),
         started_at = :now,
         worker = :worker,
-        claimed_ahead = :claims_ahead,
+        claimed_ahead = (SELECT count(*) FROM chosen) > :at_once,
         history = CASE
             WHEN command.state <> 'started' THEN command.history
             ELSE CASE WHEN jsonb_array_length(command.history) < 50 THEN command.history ELSE command.history - 0 END

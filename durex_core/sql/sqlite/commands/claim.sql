@@ -61,7 +61,7 @@ SET state = 'started',
     lease_expires_at = :now + CAST(round(:lease_seconds * 1000000) AS INTEGER),
     started_at = :now,
     worker = :worker,
-    claimed_ahead = :claims_ahead,
+    claimed_ahead = (SELECT min(count(*), :limit) FROM candidate) > :at_once,
     history = CASE
         WHEN state <> 'started' THEN history
         ELSE json_insert(
