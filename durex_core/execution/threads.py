@@ -49,6 +49,7 @@ class Threads:
         self._idle = 0
         self._stuck = 0
         self._taken = 0
+        self._is_closing = False
         self._usher: _Usher | None = None
 
     @property
@@ -80,8 +81,9 @@ class Threads:
                     self._call_one()
 
     def close(self) -> None:
-        """Let idle threads end."""
+        """Let threads end when they are idle."""
         with self._lock:
+            self._is_closing = True
             for _ in range(self._idle):
                 self._calls.put("end")
 
@@ -128,6 +130,8 @@ class Threads:
                     return task
             self._at_work -= 1
             self._idle += 1
+            if self._is_closing:
+                self._calls.put("end")
             return None
 
     def _is_given_up(self, task: Task) -> bool:

@@ -143,18 +143,17 @@ class Worker:
 
     def _execute(self, runner: Runner) -> float:
         """Start what is ready, and return for how many seconds nothing will be."""
-        if (waiting_seconds := runner.waiting_seconds) is not None and waiting_seconds > _LONG_WAIT_SECONDS:
+        if (runner.waiting_seconds or 0.0) > _LONG_WAIT_SECONDS:
             # What was claimed ahead of quick handlers stands behind slow ones: others may be free.
             runner.release("the worker could not begin it soon", only_waiting=True)
             self._has_news.set()
-        if not self._wanted(runner):
-            return math.inf if waiting_seconds is None else _LONG_WAIT_SECONDS
-        lots = list(self._lots())
-        # Each lot has its turn, whether or not the one before it left something.
-        seconds = [self._claim(runner, queues, room) for queues, room in lots]
-        if 0.0 in seconds:
-            self._dispatch.run_if_due()
-        return min(seconds, default=math.inf)
+        seconds = math.inf
+        if self._wanted(runner):
+            # Each lot has its turn, whether or not the one before it left something.
+            seconds = min([self._claim(runner, queues, room) for queues, room in list(self._lots())], default=math.inf)
+            if seconds == 0.0:
+                self._dispatch.run_if_due()
+        return seconds if runner.waiting_seconds is None else min(seconds, _LONG_WAIT_SECONDS)
 
     def _claim(self, runner: Runner, queues: Sequence[str], room: int | None) -> float:
         """Start what is ready in these queues, as far as there is room; return when to look again (0: at once)."""

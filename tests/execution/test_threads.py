@@ -138,6 +138,16 @@ def test_a_task_that_was_given_up_before_it_was_taken_is_not_done(threads):
     assert (done.is_set(), threads.stuck) == (False, 0)
 
 
+def test_a_thread_that_is_at_work_while_they_are_closed_ends_after_it(threads):
+    release = threading.Event()
+    task = threads.run(lambda: release.wait(20))
+    wait_until(lambda: task.is_taken)
+    threads.close()
+    assert len(alive("durex-handler")) == 1
+    release.set()
+    wait_until(lambda: not alive("durex-handler"))
+
+
 def test_a_thread_that_was_given_up_is_replaced_and_ends_with_its_task(threads):
     release = threading.Event()
     for _ in range(3):
