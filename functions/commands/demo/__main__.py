@@ -95,8 +95,8 @@ def _watch(live: Live, flow: Flow, end_seconds: float, *, until_over: bool = Fal
 
 
 def _keep(output: Console, url: str) -> None:
-    output.print(screen.serving(url, curl_line(url, "process_order", _EXAMPLE)), soft_wrap=True)
     try:
+        output.print(screen.serving(url, curl_line(url, "process_order", _EXAMPLE)), soft_wrap=True)
         # A signal that comes just before a wait is noticed at its end: so none lasts for long.
         while True:
             _never.wait(_LOOK_SECONDS)
