@@ -101,6 +101,12 @@ class Turn(Task):
             is_first, self.has_ended = not self.has_ended, True
             return is_first
 
+    @property
+    def still_runs(self) -> bool:
+        """Whether something of it goes on, on the loop or beside a coroutine, whether or not it has ended."""
+        is_on_loop = self.coroutine is not None and not self.coroutine.done()
+        return is_on_loop or (self.crossings is not None and self.crossings.has_threads)
+
     def cancel(self) -> None:
         """Cancel what it runs on the loop; call it there."""
         if self.crossings is not None:
@@ -125,13 +131,13 @@ class Turns:
         self._lock = threading.Lock()
         self._line: deque[Turn] = deque()
         self._side_by_side = 0
-        self._outlived: list[Crossings] = []
+        self._outlived: list[Turn] = []
 
     @property
     def stuck(self) -> int:
-        """How many plain functions outlived their limit and still run."""
+        """How many functions outlived their limit and still run."""
         with self._lock:
-            return self._threads.stuck + sum(crossings.has_threads for crossings in self._outlived)
+            return self._threads.stuck + sum(turn.still_runs for turn in self._outlived)
 
     @property
     def waits_since_seconds(self) -> float | None:
@@ -257,10 +263,9 @@ class Turns:
         return None
 
     def _keep_in_sight(self, turn: Turn) -> None:
-        """Remember the threads that an outlived call may still hold."""
+        """Remember a call that may go on: in a thread of its own, or in a coroutine that does not yield."""
         with self._lock:
-            still = [crossings for crossings in self._outlived if crossings.has_threads]
-            self._outlived = [*still, turn.crossings] if turn.crossings else still
+            self._outlived = [*(each for each in self._outlived if each.still_runs), turn]
 
     def _start_coroutine(self, turn: Turn) -> None:
         if not turn.has_ended:

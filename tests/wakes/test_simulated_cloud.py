@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from durex_core import Durex, Spec, ids
-from durex_core.clock import utc_now
+from durex_core.clock import unix_milliseconds, utc_now
 from durex_core.model import Accepted, State
+from durex_core.operations import enqueue
 from durex_core.results import Next
 from durex_core.testing import SimulatedCloud
 from durex_core.testing.cloud import Fate, OneFault, RandomFaults, Way
@@ -89,9 +90,10 @@ def test_afterwards_the_application_and_the_clocks_are_what_they_were(app: Durex
     with SimulatedCloud(app) as cloud:
         cloud.request(lambda: app.enqueue("greet", "ada"))
         cloud.run(MINUTE)
-        assert ids.utc_now() == cloud.now
+        assert ids.unix_milliseconds() == int(cloud.now.timestamp() * 1000)
+        assert enqueue.utc_now() == cloud.now
 
-    assert ids.utc_now is utc_now
+    assert (ids.unix_milliseconds, enqueue.utc_now) == (unix_milliseconds, utc_now)
     assert app.database_url == NOWHERE
 
 

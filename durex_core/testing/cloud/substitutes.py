@@ -26,7 +26,8 @@ class _Randomness:
     """Stands for `secrets`."""
 
     def __init__(self, seed: int) -> None:
-        self.randbits = Random(seed).getrandbits  # noqa: S311  ids that are the same in every run
+        source = Random(seed)  # noqa: S311  ids that are the same in every run
+        self.randbits, self.token_bytes = source.getrandbits, source.randbytes
 
 
 class _Pauses:
@@ -73,7 +74,12 @@ def simulated(world: World, sqs: SimulatedSqs, seed: int) -> Iterator[None]:
         (worker, "os", _Exits(world)),
         (worker, "logging", _Exits(world)),
     ]
-    clocks = {"utc_now": world.local_now, "monotonic_seconds": world.monotonic, "pause": world.processes.sleep}
+    clocks = {
+        "utc_now": world.local_now,
+        "unix_milliseconds": lambda: int(world.local_now().timestamp() * 1000),
+        "monotonic_seconds": world.monotonic,
+        "pause": world.processes.sleep,
+    }
     times = [(module, name, clock) for module in _TIMED for name, clock in clocks.items() if hasattr(module, name)]
     with ExitStack() as exits:
         for module, name, value in own + times:

@@ -7,7 +7,7 @@ INSERT INTO commands (
 SELECT
     value ->> 'id', value ->> 'name', value ->> 'queue', value ->> 'state', value ->> 'priority', ready_at, :now,
     value ->> 'retries', value ->> 'timeout_seconds', value ->> 'dead_letter', value ->> 'parent_id',
-    value ->> 'correlation_id', value ->> 'unique_key', value ->> 'idempotency_key', value -> 'payload',
+    value ->> 'correlation_id', value ->> 'unique_key', value ->> 'idempotency_key', nullif(value -> 'payload', 'null'),
     value -> 'backoff', value -> 'tags', deadline_at,
     min(coalesce(deadline_at, start_by), coalesce(start_by, deadline_at)),
     value -> 'extras', value ->> 'join_id', value ->> 'awaits', value -> 'compensations'
