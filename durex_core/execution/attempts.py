@@ -104,6 +104,8 @@ class HandlerTurn(Turn):
             return Released("it ended before it began")
         running.began_at_seconds = monotonic_seconds()
         self.limit = limit_of(running)
+        if self.limit is not None and self.limit.time <= timedelta(0):
+            return self.limit.outcome  # its time was over while it stood in line
         self._around.observers.started(command)
         return None
 
@@ -193,5 +195,7 @@ def limit_of(running: Running, *, with_deadline: bool = True) -> Limit | None:
     times = [time for time in (command.timeout, running.time_left) if time is not None]
     limits = [Limit(time, attempt.timed_out(command, time)) for time in times]
     if with_deadline and command.deadline_at is not None and command.started_at is not None:
-        limits.append(Limit(command.deadline_at - command.started_at, Expired()))
+        # The database's clock began the attempt at its claim; it may have stood in line since.
+        waited = timedelta(seconds=running.age_seconds)
+        limits.append(Limit(command.deadline_at - command.started_at - waited, Expired()))
     return min(limits, key=lambda limit: limit.time) if limits else None

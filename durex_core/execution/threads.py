@@ -10,6 +10,7 @@ returns. Threads are daemons, so that a stuck handler cannot keep a stopped proc
 
 import queue
 import threading
+from abc import abstractmethod
 from collections import deque
 from typing import Literal
 
@@ -30,9 +31,9 @@ class Task:
         self.is_taken = False
         self.is_over = False
 
+    @abstractmethod
     def work(self) -> None:
         """Do it, without raising."""
-        raise NotImplementedError
 
 
 class Threads:

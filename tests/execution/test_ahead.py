@@ -2,6 +2,7 @@
 
 import gc
 import threading
+from datetime import timedelta
 from random import Random
 
 import pytest
@@ -89,11 +90,15 @@ def test_what_was_claimed_ahead_of_quick_commands_is_given_back_when_they_turn_s
 
     wait_until(lambda: stage.count("finished_commands") >= MANY / 2 - 2)
     wait_until(lambda: stage.run("SELECT count(*) FROM commands WHERE state = 'started'") == [(2,)])
+    # What was given back is no pace: it is not claimed ahead again.
+    app.enqueue("turning", MANY)
+    assert not threading.Event().wait(0.5)
+    assert stage.run("SELECT count(*) FROM commands WHERE state = 'started'") == [(2,)]
     release.set()
-    wait_until(lambda: stage.count("finished_commands") == MANY)
+    wait_until(lambda: stage.count("finished_commands") == MANY + 1)
     # None of them was counted as an attempt, and none ran twice.
     assert stage.run("SELECT max(attempt) FROM finished_commands") == [(1,)]
-    assert sorted(ran) == list(range(MANY))
+    assert sorted(ran) == list(range(MANY + 1))
 
 
 def test_a_command_in_line_whose_lease_is_lost_never_runs(app, database, runner, release):
@@ -138,6 +143,25 @@ def test_what_has_not_begun_can_be_given_back_alone(app, database, runner, relea
     assert [app.get(one.id).state for one in enqueued] == [State.STARTED, State.PENDING, State.PENDING]
     assert [app.get(one.id).attempt for one in enqueued] == [1, 0, 0]
     release.set()
+
+
+def test_a_command_whose_deadline_passes_in_line_never_runs(app, database, runner, release):
+    ran = []
+
+    @app.command("wait")
+    def wait(number: int) -> None:
+        ran.append(number)
+        release.wait(20)
+
+    app.enqueue_many([Spec("wait", 0, priority=1), Spec("wait", 1, deadline=timedelta(milliseconds=300))])
+    runner.start(claimed(database, "wait", 2))
+    wait_until(lambda: ran)
+    assert not threading.Event().wait(0.4)
+    release.set()
+
+    assert runner.wait_until_idle(20)
+    assert ran == [0]
+    assert [settlement.outcome for settlement, _ in runner.told] == ["completed", "expired"]
 
 
 def test_what_begins_at_the_moment_at_which_it_would_be_given_back_goes_on(app, database, runner, release):

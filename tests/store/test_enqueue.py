@@ -1,7 +1,7 @@
 """What goes into the store comes out of it, all or none of it, in the order in which it was asked for."""
 
 from dataclasses import fields
-from datetime import timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
@@ -337,3 +337,13 @@ def test_without_virtual_time_the_database_tells_the_time(store: VirtualStore):
         claimed = commands.claim(connection, [QUEUE], limit=9, lease=timedelta(minutes=1), worker="worker").commands
     assert [command.id for command in claimed] == [ready.id]
     assert claimed[0].lease_expires_at == claimed[0].started_at + timedelta(minutes=1)  # type: ignore[operator]
+
+
+def test_a_moment_far_ahead_keeps_its_microseconds_alone_and_among_others(store: VirtualStore):
+    far = datetime(2300, 1, 31, 12, 0, 0, 123457, tzinfo=UTC)
+    alone, together = (new_command(run_at=far, deadline_at=far + timedelta(days=1)) for _ in range(2))
+    store.database.transact(lambda connection: commands.enqueue_one(connection, alone, now=store.now))
+    store.enqueue(together)
+
+    for stored in (store.get(alone.id), store.get(together.id)):
+        assert (stored.ready_at, stored.deadline_at) == (far, far + timedelta(days=1))

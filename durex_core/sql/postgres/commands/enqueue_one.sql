@@ -26,13 +26,15 @@ SELECT
     :extras::json, :join_id::uuid, :awaits::integer, :compensations::json
 FROM (
     SELECT coalesce(
-        timestamptz 'epoch' + :run_at::bigint * interval '1 microsecond',
+        timestamptz 'epoch' + :run_at::bigint / 1000000 * interval '1 second'
+            + :run_at::bigint % 1000000 * interval '1 microsecond',
         :now + make_interval(secs => :delay_seconds::double precision)
     ) AS ready_at
 ) AS due
 CROSS JOIN LATERAL (
     SELECT coalesce(
-        timestamptz 'epoch' + :deadline::bigint * interval '1 microsecond',
+        timestamptz 'epoch' + :deadline::bigint / 1000000 * interval '1 second'
+            + :deadline::bigint % 1000000 * interval '1 microsecond',
         ready_at + make_interval(secs => (:extras::json ->> 'deadline_seconds')::float8)
     ) AS deadline_at
 ) AS bound
