@@ -43,8 +43,8 @@ class Plan:
 
 def explain(connection: Connection, text: str, parameters: dict[str, Any], mode: Mode = "custom") -> Plan:
     """Run a statement that is ready for the driver, measure it, and take it back."""
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
-    numbered = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match[1]) + 1}", text).replace("%%", "%")
+    names = list(dict.fromkeys(re.findall(r"%\(([\w.]+)\)s", text)))
+    numbered = re.sub(r"%\(([\w.]+)\)s", lambda match: f"${names.index(match[1]) + 1}", text).replace("%%", "%")
     arguments = sql.SQL(", ").join(sql.Literal(parameters.get(name)) for name in names)
     execute = sql.SQL("({})").format(arguments) if names else sql.SQL("")
     raw = connection.raw  # type: ignore[attr-defined]

@@ -79,7 +79,7 @@ class VirtualStore:
 
     def write(self, *settlements: Settlement) -> bool:
         """Store settlements; say whether all of them still held their leases."""
-        return self.end(*settlements).held == {commands.fence(settlement.command) for settlement in settlements}
+        return not self.end(*settlements).lost
 
     def end(self, *settlements: Settlement) -> Settled:
         """Store settlements; return what came of them."""

@@ -93,11 +93,11 @@ class Commits:
             with self._database.autocommit() as connection:
                 return commands.settle(connection, settlements)
         with self._database.transaction() as connection:
-            told = self._tell(connection, group)
+            lost = self._tell(connection, group)
             settled = commands.settle(connection, settlements)
             # Whom the last of many parts makes ready is known here and not before.
             self._tell_ahead((queue, _NOW) for queue in settled.woken)
-            return commands.Settled(told | settled.held, settled.woken)
+            return commands.Settled(lost | settled.lost, settled.woken)
 
     def _tell_ahead(self, work: Iterable[tuple[str, timedelta]]) -> None:
         due = due_by_queue(work)
@@ -105,7 +105,7 @@ class Commits:
             self._ahead(due)
 
     def _tell(self, connection: Connection, group: Sequence[Write]) -> set[Fence]:
-        """Write what attempts say before they end."""
+        """Write what attempts say before they end; return the fences that did not hold."""
         # Of several notes of one attempt the last says it all.
         notes = {commands.fence(write.command): (write.command, write.note) for write in group if write.note}
         extended = [write.command for write in group if write.settlement is None and write.note is None]
@@ -115,4 +115,4 @@ class Commits:
             held |= commands.note(connection, told)
         if extended:
             held |= commands.heartbeat(connection, extended, lease=self._lease)
-        return held
+        return (notes.keys() | {commands.fence(command) for command in extended}) - held

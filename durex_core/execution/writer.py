@@ -148,7 +148,7 @@ class Writer:
             self._answer(group, [self._came_of(write, settled) for write in group])
 
     def _came_of(self, write: Write, settled: commands.Settled) -> Written:
-        is_held = commands.fence(write.command) in settled.held
+        is_held = not settled.lost or commands.fence(write.command) not in settled.lost
         # Whoever ends a part of a join wakes for all joins of the group: which was the last is not told.
         if write.settlement and write.command.join_id and settled.woken:
             return Written(is_held, tuple(settled.woken))

@@ -25,9 +25,9 @@ _INSERTED_AT_ONCE = 5000
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What `settle` wrote: the fences that still held, and the queues in which waiting commands became ready."""
+    """What came of `settle`: the fences that did not hold, and the queues in which waiting commands became ready."""
 
-    held: set[Fence]
+    lost: set[Fence]
     woken: list[str]
 
 
@@ -141,37 +141,29 @@ def note(
 def settle(connection: Connection, settlements: Sequence[Settlement], *, now: datetime | None = None) -> Settled:
     """Write how attempts ended, with the children of those that did, and tell the commands that wait for them."""
     finishing = [settlement for settlement in settlements if settlement.state.is_terminal]
-    repeating = [settlement for settlement in settlements if settlement.opens_run]
-    returning = [settlement for settlement in settlements if not (settlement.state.is_terminal or settlement.opens_run)]
-    held: set[Fence] = set()
-    for statement, ended, row in (
-        ("commands/finish", finishing, rows.finish_row),
-        ("commands/repeat", repeating, rows.repeat_row),
-        ("commands/put_back", returning, rows.put_back_row),
-    ):
-        if ended:
-            held |= _held(connection, statement, [row(s) for s in ended], now=now)
-    if not settlements or is_one_statement(settlements):
-        return Settled(held, [])
+    lost = _finish(connection, finishing, now)
+    if len(finishing) < len(settlements):
+        going_on = [settlement for settlement in settlements if not settlement.state.is_terminal]
+        lost |= _put_back(connection, going_on, now)
+    related = [settlement for settlement in finishing if settlement.children or settlement.command.join_id]
     # By fence, not by id: a zombie may report in one batch with its successor.
-    written = [settlement for settlement in finishing if fence(settlement.command) in held]
+    written = [settlement for settlement in related if fence(settlement.command) not in lost]
     children = [child for settlement in written for child in settlement.children]
     if children:
         enqueue(connection, children, now=now)
     arrivals = [rows.arrival_row(s.command, s.state, s.result, s.error) for s in written if s.ends_its_part]
-    return Settled(held, joins.arrive(connection, arrivals, now=now))
+    return Settled(lost, joins.arrive(connection, arrivals, now=now))
 
 
 def is_one_statement(settlements: Sequence[Settlement]) -> bool:
     """Whether `settle` writes these with a single statement, which needs no transaction around it."""
     is_terminal, opens_run = settlements[0].state.is_terminal, settlements[0].opens_run
-    return all(
-        each.state.is_terminal is is_terminal
-        and each.opens_run is opens_run
-        and not each.children
-        and each.command.join_id is None
-        for each in settlements
-    )
+    for each in settlements:
+        if each.state.is_terminal is not is_terminal or each.opens_run is not opens_run:
+            return False
+        if each.children or each.command.join_id:
+            return False
+    return True
 
 
 def cancel(
@@ -218,6 +210,25 @@ def get(connection: Connection, command_id: UUID) -> Command | None:
 def known(connection: Connection, ids: Sequence[UUID]) -> set[UUID]:
     """Return those of the ids that belong to a command, live or finished, at one moment."""
     return _ids(connection.run("commands/known", ids=list(ids))) if ids else set()
+
+
+def _finish(connection: Connection, settlements: Sequence[Settlement], now: datetime | None) -> set[Fence]:
+    """File commands that ended; return the fences that did not hold."""
+    if not settlements:
+        return set()
+    return set(connection.run("commands/finish", make=as_tuple, rows=rows.ended_rows(settlements), now=now))
+
+
+def _put_back(connection: Connection, settlements: Sequence[Settlement], now: datetime | None) -> set[Fence]:
+    """Write settlements after which commands go on, in a new run or not; return the fences that did not hold."""
+    repeating = [rows.repeat_row(settlement) for settlement in settlements if settlement.opens_run]
+    returning = [rows.put_back_row(settlement) for settlement in settlements if not settlement.opens_run]
+    held: set[Fence] = set()
+    if repeating:
+        held |= _held(connection, "commands/repeat", repeating, now=now)
+    if returning:
+        held |= _held(connection, "commands/put_back", returning, now=now)
+    return {fence(settlement.command) for settlement in settlements} - held
 
 
 def _enqueued(command_id: UUID, owners: Mapping[UUID, UUID], holders: Mapping[UUID, UUID]) -> Enqueued:

@@ -17,6 +17,7 @@ from durex_core.clock import utc_now
 from durex_core.store import answers, rows, statements
 from durex_core.store.database import Maker, Row, as_dict
 from durex_core.store.impatience import NoAnswer
+from durex_core.store.postgres_arrays import Array, ArrayDumper, array
 from durex_core.store.postgres_errors import translated
 from durex_core.store.prepared import Prepared
 
@@ -120,6 +121,7 @@ class PostgresConnection:
 
 def read_in_our_way(raw: psycopg.Connection[Any]) -> None:
     """Let a connection of durex's own read moments and documents as the store wants them."""
+    raw.adapters.register_dumper(Array, ArrayDumper)
     raw.adapters.register_loader("timestamptz", _MomentLoader)
     raw.adapters.register_loader("jsonb", _DocumentLoader)
     set_json_loads(answers.read_document, raw)
@@ -165,6 +167,8 @@ def _bound(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in parameters.items():
         if type(value) in _DOCUMENTS:
             bound[name] = rows.document(value)
+        elif type(value) is rows.Columns:
+            bound |= {f"{name}.{column}": array(column, values) for column, values in value.items()}
     return bound
 
 

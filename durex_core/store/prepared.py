@@ -27,7 +27,7 @@ WHERE pg_backend_pid() = %s
 """
 # Its plan answers with other columns than it did, since the schema was migrated; or somebody had it forgotten.
 _OUTDATED = (sqlstates.FeatureNotSupported, sqlstates.InvalidSqlStatementName)
-_PARAMETER = re.compile(r"%(?:\((\w+)\)s|%)")
+_PARAMETER = re.compile(r"%(?:\(([\w.]+)\)s|%)")
 
 
 class Prepared:

@@ -28,6 +28,19 @@ _DOCUMENTS = ("payload", "backoff", "tags", "extras", "compensations")
 Row = dict[str, Any]
 
 
+class Columns(dict[str, list[Any]]):
+    """Many rows by their columns, which a statement names `:rows.column` on Postgres; a document of rows on SQLite."""
+
+    __slots__ = ()
+
+    def by_row(self) -> list[Row]:
+        """Return them row by row, each with what it has."""
+        return [
+            {column: value for column, value in zip(self, row, strict=True) if value is not None}
+            for row in zip(*self.values(), strict=True)
+        ]
+
+
 def document(value: Sequence[Any] | Row) -> str:
     """Return the one JSON document as which many-row parameters travel, the same on both databases."""
     return _encode(value)
@@ -90,20 +103,16 @@ def cancelled_row(command: NewCommand, error: ErrorInfo) -> Row:
     }
 
 
-def finish_row(settlement: Settlement) -> Row:
-    """Return a settlement as `commands/finish` takes it."""
-    row = {
-        "id": str(settlement.command.id),
-        "lease_number": settlement.command.lease_number,
-        "state": settlement.state,
-        "retention": settlement.state.retention,
-        "result": settlement.result,
-    }
-    if settlement.error:
-        row["error"] = _error_row(settlement.error)
-    if settlement.recovery:
-        row["recovery"] = asdict(settlement.recovery)
-    return row
+def ended_rows(settlements: Sequence[Settlement]) -> Columns:
+    """Return settlements as `commands/finish` takes them."""
+    return Columns(
+        id=[settlement.command.id for settlement in settlements],
+        lease_number=[settlement.command.lease_number for settlement in settlements],
+        state=[settlement.state for settlement in settlements],
+        result=[settlement.result for settlement in settlements],
+        error=[_error_row(settlement.error) for settlement in settlements],
+        recovery=[settlement.recovery and asdict(settlement.recovery) for settlement in settlements],
+    )
 
 
 def repeat_row(settlement: Settlement) -> Row:

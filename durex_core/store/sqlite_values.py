@@ -19,6 +19,8 @@ _UUID_COLUMNS = frozenset({"id", "parent_id", "command_id", "join_id"})
 def to_sqlite(value: Any) -> Any:
     """Return a parameter as SQLite takes it."""
     match value:
+        case rows.Columns():
+            return rows.document(value.by_row())
         case list() | dict():
             return rows.document(value)
         case datetime():

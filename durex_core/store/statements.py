@@ -1,6 +1,7 @@
 """Loading SQL: one statement a file, `sql/<dialect>/<noun>/<verb>.sql`.
 
-Parameters are written `:name` in both dialects. `:now` is the database's own clock, unless a test passes virtual time.
+Parameters are written `:name` in both dialects. Of many rows Postgres takes each column by itself, as `:rows.column`,
+and SQLite the document that all of them are. `:now` is the database's own clock, unless a test passes virtual time.
 SQLite has no data-modifying CTE, so a SQLite file may hold several statements, split at a `;` that ends a line; they
 run one by one in one transaction.
 """
@@ -13,7 +14,7 @@ from typing import Literal
 
 Dialect = Literal["postgres", "sqlite"]
 
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)\b")
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)(\.[a-z_]+)?\b")
 _COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 _STATEMENT_END = re.compile(r";[ \t]*$", re.MULTILINE)
 
@@ -42,7 +43,7 @@ def parse(dialect: Dialect, name: str, text: str) -> Statement:
     """Turn the text of a SQL file into a statement; a semicolon at the end of a line separates parts."""
     code = _COMMENT.sub("", text)
     parts = tuple(_for_driver(dialect, part.strip()) for part in _STATEMENT_END.split(code) if part.strip())
-    return Statement(name, parts, frozenset(_PARAMETER.findall(code)))
+    return Statement(name, parts, frozenset(match[1] for match in _PARAMETER.finditer(code)))
 
 
 def names(dialect: Dialect) -> list[str]:
@@ -53,9 +54,9 @@ def names(dialect: Dialect) -> list[str]:
 
 def _for_driver(dialect: Dialect, code: str) -> str:
     if dialect == "postgres":
-        return _PARAMETER.sub(lambda match: _postgres_parameter(match[1]), code.replace("%", "%%"))
+        return _PARAMETER.sub(_postgres_parameter, code.replace("%", "%%"))
     return _PARAMETER.sub(lambda match: _NOW["sqlite"] if match[1] == "now" else match[0], code)
 
 
-def _postgres_parameter(name: str) -> str:
-    return _NOW["postgres"] if name == "now" else f"%({name})s"
+def _postgres_parameter(match: re.Match[str]) -> str:
+    return _NOW["postgres"] if match[1] == "now" else f"%({match[1]}{match[2] or ''})s"

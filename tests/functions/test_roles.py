@@ -73,10 +73,10 @@ def test_a_worker_may_do_its_work(roles):
         claimed = claim(connection)
         children = (new_command(idempotency_key="once"),)
         assert commands.note(connection, [(claimed, "half", [])]) == {commands.fence(claimed)}
-        assert commands.settle(connection, [decide(claimed, Returned("done", children), 0)]).held
+        assert not commands.settle(connection, [decide(claimed, Returned("done", children), 0)]).lost
         again = claim(connection)
-        assert commands.settle(connection, [decide(again, Repeated(delay=timedelta(0)), 0)]).held
-        assert commands.settle(connection, [decide(claim(connection), Failed(ErrorInfo("E", "e")), 0)]).held
+        assert not commands.settle(connection, [decide(again, Repeated(delay=timedelta(0)), 0)]).lost
+        assert not commands.settle(connection, [decide(claim(connection), Failed(ErrorInfo("E", "e")), 0)]).lost
 
 
 @pytest.mark.parametrize("duty", ["worker", "enqueue", "drain", "tick"])
@@ -139,7 +139,7 @@ def die(roles, *command_ids: UUID) -> None:
         claimed = commands.claim(connection, ["second", "third"], limit=9, lease=LEASE, worker="w").commands
         assert {command.id for command in claimed} == set(command_ids)
         settled = [decide(command, Failed(ErrorInfo("E", "e")), 0) for command in claimed]
-        assert len(commands.settle(connection, settled).held) == len(claimed)
+        assert not commands.settle(connection, settled).lost
 
 
 def claim(connection: Connection) -> Command:

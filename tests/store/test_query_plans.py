@@ -95,7 +95,6 @@ ROW: dict[str, Any] = {
     "id": held(1),
     "lease_number": 1,
     "state": "completed",
-    "retention": "completed",
     "delay_seconds": 0,
     "given_back": 0,
     "outcome": "failed",
@@ -106,6 +105,8 @@ ROW: dict[str, Any] = {
     "name": "child",
     "arrived": 1,
 }
+# What Postgres is handed column by column; the others are all NULL.
+ENDED = ["id", "lease_number", "state"]
 STATES = {"commands/put_back": "pending", "commands/repeat": "repeating"}
 # A handful of rows that a statement has chosen already.
 SORTS = {
@@ -332,7 +333,8 @@ def handed(name: str, number: int) -> dict[str, Any]:
         ROW | {"state": STATES.get(name, "completed"), "id": held(i), "child_id": held(i), "command_id": waiting(i)}
         for i in range(1, number + 1)
     ]
-    return {"rows": json.dumps(rows), "ids": json.dumps([row["command_id"] for row in rows])}
+    columns = {f"rows.{column}": f"{{{','.join(str(row[column]) for row in rows)}}}" for column in ENDED}
+    return {"rows": json.dumps(rows), "ids": json.dumps([row["command_id"] for row in rows]), **columns}
 
 
 def explain_postgres(connection: Connection, name: str, parameters: dict[str, Any], mode: Mode = "custom") -> Plan:

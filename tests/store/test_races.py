@@ -17,7 +17,6 @@ from durex_core.model import Command, Enqueued, NewCommand, State
 from durex_core.rules.lifecycle import decide
 from durex_core.rules.outcomes import Failed, Outcome, Repeated, Returned
 from durex_core.store import commands
-from durex_core.store.commands import Fence
 from durex_core.store.database import Connection, Database, Row
 
 CLAIMERS = 8
@@ -185,7 +184,7 @@ def test_a_rescue_passes_over_a_row_that_is_being_settled(stage: Stage, outcome:
     attempt = stage.store.start(retries=1)
 
     with stage.held_open() as connection:
-        assert settle(connection, stage.store, attempt, outcome) == {commands.fence(attempt)}
+        assert settle(connection, stage.store, attempt, outcome)
         stage.store.advance(LEASE)
         assert stage.store.rescue() == []
         assert stage.store.claim() == []
@@ -352,8 +351,8 @@ class Interrupted:
         return answer
 
 
-def settle(connection: Connection, store: VirtualStore, attempt: Command, outcome: Outcome) -> set[Fence]:
-    return commands.settle(connection, [decide(attempt, outcome, 0.5)], now=store.now).held
+def settle(connection: Connection, store: VirtualStore, attempt: Command, outcome: Outcome) -> bool:
+    return not commands.settle(connection, [decide(attempt, outcome, 0.5)], now=store.now).lost
 
 
 def claim_all(store: VirtualStore, worker: str) -> list[Command]:

@@ -302,7 +302,7 @@ def test_a_zombie_and_the_run_that_followed_may_report_in_one_batch(store: Virtu
 
     settled = store.end(decide(zombie, Repeated("too late"), 0.5), decide(current, Repeated("in time"), 0.5))
 
-    assert settled.held == {commands.fence(current)}
+    assert settled.lost == {commands.fence(zombie)}
     assert [run.result for run in store.runs(zombie.id)] == [None, "in time", None]
 
 

@@ -396,7 +396,7 @@ def test_a_second_revival_that_comes_late_does_not_take_the_lease_number_back(st
             connection, ["parcels"], limit=1, lease=LEASE, worker="w", now=stage.store.now
         ).commands
         settlement = Settlement(again, State.DEAD_LETTER, "failed", error=error_info())
-        assert commands.settle(connection, [settlement], now=stage.store.now).held
+        assert not commands.settle(connection, [settlement], now=stage.store.now).lost
         running = stage.runs_into_it(lambda: revive(stage.store, ended.id))
 
     revived = running.result()

@@ -249,6 +249,45 @@ def test_a_mixed_batch_is_settled_each_in_its_own_way(store: VirtualStore):
     assert [store.get(attempt.id).result for attempt in attempts] == ["a", None, None, None, None, "b"]
 
 
+def test_of_many_that_end_those_are_told_whose_leases_did_not_hold(store: VirtualStore):
+    attempts = [store.start(retries=3) for _ in range(12)]
+    late, cancelled, gone = attempts[2], attempts[5], attempts[7]
+    store.advance(LEASE)
+    successors = {command.id: command for command in store.claim(limit=100)}
+    store.cancel(cancelled.id)
+    store.settle(successors[gone.id], Returned("before"))
+    reports = [late if attempt is late else successors[attempt.id] for attempt in attempts]
+
+    settled = store.end(*(decide(attempt, Returned(place), 0.5) for place, attempt in enumerate(reports)))
+
+    assert settled.lost == {commands.fence(late), *(commands.fence(successors[each.id]) for each in (cancelled, gone))}
+    results = [store.get(attempt.id).result for attempt in attempts]
+    assert results == [None if place in {2, 5} else "before" if place == 7 else place for place in range(12)]
+    assert store.get(late.id).state is State.STARTED
+
+
+def test_where_all_leases_held_nobody_is_named(store: VirtualStore):
+    attempts = [store.start() for _ in range(3)]
+
+    assert store.end(*(decide(attempt, Returned(), 0.5) for attempt in attempts)).lost == set()
+
+
+def test_endings_of_all_kinds_travel_together(store: VirtualStore):
+    outcomes = [
+        *(Returned(result) for result in RESULTS.values()),
+        Failed(error_info(traceback=None), retryable=False),
+        Failed(error_info(message='Straße "42" {a,b} \\\\'), retryable=False),
+    ]
+    attempts = [store.start() for _ in outcomes]
+
+    assert store.write(*(decide(attempt, outcome, 0.5) for attempt, outcome in zip(attempts, outcomes, strict=True)))
+
+    ended = [store.get(attempt.id) for attempt in attempts]
+    assert [command.result for command in ended[:-2]] == list(RESULTS.values())
+    assert [command.error for command in ended[-2:]] == [outcome.error for outcome in outcomes[-2:]]
+    assert [command.state for command in ended] == [State.COMPLETED] * len(RESULTS) + [State.DEAD_LETTER] * 2
+
+
 def test_nothing_to_settle_is_nothing_to_do(store: VirtualStore):
     assert store.write()
     assert store.heartbeat()

@@ -38,6 +38,7 @@ NOTHING: dict[str, Any] = {
     "pokes": False,
     "queues": "[]",
     "rows": "[]",
+    **{f"rows.{column}": "{}" for column in rows.ended_rows([])},
     "scope": "scope",
     "states": "[]",
     "unique_keys": "[]",
@@ -122,10 +123,11 @@ def test_a_semicolon_that_ends_a_line_separates_parts_and_comments_are_dropped()
 
 
 def test_casts_and_clock_times_are_no_parameters_and_percent_signs_survive():
-    parsed = statements.parse("postgres", "noun/verb", "SELECT '12:30', '5 %', :a::text, :now")
+    parsed = statements.parse("postgres", "noun/verb", "SELECT '12:30', '5 %', :a::text, :now, :rows.id::uuid[]")
 
-    assert parsed.parameters == {"a", "now"}
+    assert parsed.parameters == {"a", "now", "rows"}
     assert parsed.parts[0].startswith("SELECT '12:30', '5 %%', %(a)s::text, coalesce(%(now)s")
+    assert parsed.parts[0].endswith(", %(rows.id)s::uuid[]")
 
 
 def test_sqlite_tells_every_millisecond_of_its_clock_from_the_next(sqlite_url: str):
@@ -145,9 +147,8 @@ def test_sqlite_tells_every_millisecond_of_its_clock_from_the_next(sqlite_url: s
 def columns(connection: Connection, name: str) -> list[str]:
     """Run a statement over nothing and return the columns of its answer."""
     loaded = statements.load(connection.dialect, name)
-    parameters = {parameter: NOTHING[parameter] for parameter in loaded.parameters | {"now"}}
     answers = [
-        connection.raw.execute(part, parameters)  # type: ignore[attr-defined]  # both kinds have it
+        connection.raw.execute(part, NOTHING)  # type: ignore[attr-defined]  # both kinds have it
         for part in loaded.parts
     ]
     return [column[0] for cursor in answers for column in cursor.description or ()]

@@ -166,7 +166,9 @@ class StoreMachine(Watch, RuleBasedStateMachine):
 
         settled = self.store.end(*settlements)
 
-        assert settled.held == {fence(settlement.command) for settlement in held}
+        assert settled.lost == {fence(settlement.command) for settlement in settlements} - {
+            fence(settlement.command) for settlement in held
+        }
         assert settled.woken == [QUEUE] * len(woken)
 
     @precondition(lambda self: self.holding() or self.zombies())

@@ -17,6 +17,7 @@ from virtual_store import VirtualStore, query, schema_of
 from durex_core.model import Command, State
 from durex_core.rules.lifecycle import decide
 from durex_core.rules.outcomes import Failed, HandlerMissing, Released, Repeated, Returned
+from durex_core.store.commands import fence
 from durex_core.store.database import Database
 
 SECOND = timedelta(seconds=1)
@@ -269,8 +270,9 @@ def test_a_zombie_that_reports_in_one_batch_with_its_successor_is_the_only_one_r
     zombie = taken_over(store)
     successor = store.get(zombie.id)
 
-    store.write(decide(zombie, Returned("too late"), 0.5), decide(successor, Returned("in time"), 0.5))
+    settled = store.end(decide(zombie, Returned("too late"), 0.5), decide(successor, Returned("in time"), 0.5))
 
+    assert settled.lost == {fence(zombie)}
     assert store.get(zombie.id).result == "in time"
 
 

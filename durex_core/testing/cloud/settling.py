@@ -95,7 +95,7 @@ class SimulatedWriter:
             return
         for asked in group:
             woken = tuple(settled.woken) if asked.write.command.join_id else ()
-            asked.answer = Written(commands.fence(asked.write.command) in settled.held, woken)
+            asked.answer = Written(commands.fence(asked.write.command) not in settled.lost, woken)
 
     def _commit(self, writes: list[Write]) -> commands.Settled:
         for pause in _PAUSES_SECONDS:

@@ -1,4 +1,15 @@
--- Moves commands whose attempt ended them to the finished ones. A row missing from the answer had lost its lease.
+-- Moves commands whose attempt ended them to the finished ones. The rows of the answer had lost their leases.
+SELECT ended.value ->> 'id' AS id, ended.value ->> 'lease_number' AS lease_number
+FROM json_each(:rows) AS ended
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM commands
+    WHERE commands.id = ended.value ->> 'id'
+      AND commands.lease_number = ended.value ->> 'lease_number'
+      AND commands.state = 'started'
+      AND commands.lease_expires_at > :now
+);
+
 INSERT INTO finished_commands (
     id, name, queue, state, priority, ready_at, attempt, retries, run, lease_number, started_at, finished_at,
     created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key, idempotency_key,
@@ -8,16 +19,15 @@ INSERT INTO finished_commands (
 SELECT
     commands.id, name, queue, ended.value ->> 'state', priority, ready_at, attempt, retries, run, lease_number,
     started_at, :now, created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key,
-    idempotency_key, ended.value ->> 'retention', payload, backoff, tags, history, ended.value -> 'result',
-    ended.value -> 'error', deadline_at, expires_at, extras, progress, join_id, awaits, children,
-    ended.value -> 'recovery'
+    idempotency_key, iif(ended.value ->> 'state' = 'completed', 'completed', 'attention'), payload, backoff, tags,
+    history, ended.value -> 'result', ended.value -> 'error', deadline_at, expires_at, extras, progress, join_id,
+    awaits, children, ended.value -> 'recovery'
 FROM json_each(:rows) AS ended
 JOIN commands
   ON commands.id = ended.value ->> 'id'
  AND commands.lease_number = ended.value ->> 'lease_number'
  AND commands.state = 'started'
- AND commands.lease_expires_at > :now
-RETURNING id, lease_number;
+ AND commands.lease_expires_at > :now;
 
 -- A live row and a finished one of the same run are the move half done, in this very transaction.
 DELETE FROM commands
