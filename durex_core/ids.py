@@ -109,5 +109,10 @@ def made_at_milliseconds(command_id: UUID) -> int:
     return command_id.int >> 80
 
 
+def read(data: bytes) -> UUID:
+    """Return the id that stands in 16 bytes."""
+    return _uuid(int.from_bytes(data))
+
+
 def _new(*, is_ingested: bool) -> UUID:
     return _rising.next(unix_milliseconds(), secrets.randbits(_RANDOM_BITS), is_ingested=is_ingested)

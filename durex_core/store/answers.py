@@ -1,11 +1,10 @@
 """Answers: how a row of either database becomes a command again."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from operator import itemgetter
+from itertools import repeat
 from typing import Any
 from uuid import UUID
 
@@ -25,12 +24,11 @@ from durex_core.model import (
     Recovery,
     State,
 )
+from durex_core.store.database import Answer
 from durex_core.store.rows import Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATES = {state.value: state for state in State}
-_COLUMNS_OF = {"timeout": "timeout_seconds"}
-_COMMAND_COLUMNS = [_COLUMNS_OF.get(field.name, field.name) for field in fields(Command)]
 
 
 def read_document(text: str | bytes) -> Any:
@@ -41,106 +39,30 @@ def read_document(text: str | bytes) -> Any:
         return json.loads(text)
 
 
-@cache
-def as_command(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], Command]:
+def as_command(names: tuple[str, ...]) -> Callable[[Answer], list[Command]]:
     """Make commands of rows of either database."""
-    # What a row has no column for is None: a live command has not ended, a finished one is not leased.
-    places = [columns.index(column) if column in columns else len(columns) for column in _COMMAND_COLUMNS]
-    in_order = itemgetter(*places)
-
-    def command(values: Sequence[Any]) -> Command:
-        return _command(*in_order((*values, None)))
-
-    return command
+    return lambda columns: commands(dict(zip(names, columns, strict=True)))
 
 
-def as_claimed(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[Command | None, Any, Any]]:
-    """Make of each row its command, if it has one, and what stands in its last two columns."""
-    if "id" not in columns:
-        return lambda values: (None, *values[-2:])
-    make, place = as_command(columns), columns.index("id")
-    return lambda values: (make(values) if values[place] else None, values[-2], values[-1])
+def commands(columns: Mapping[str, Sequence[Any]]) -> list[Command]:
+    """Make commands of the columns that their rows have.
+
+    What there is no column for is as if there were nothing in it: a live command has not ended, a finished one is not
+    leased. It is done for every claimed command, and looks at nothing that none of them has.
+    """
+    return list(map(Command, *(_field(columns, *each) for each in _FIELDS)))
 
 
-def _command(  # noqa: PLR0917  the columns of a command, in the order of its fields
-    id: UUID,  # noqa: A002
-    name: str,
-    queue: str,
-    state: str,
-    payload: Any,
-    priority: int,
-    attempt: int,
-    retries: int,
-    run: int,
-    backoff: Any,
-    timeout_seconds: float | None,
-    dead_letter: Any,
-    tags: Any,
-    correlation_id: str | None,
-    parent_id: UUID | None,
-    unique_key: str | None,
-    idempotency_key: str | None,
-    lease_number: int,
-    lease_expires_at: datetime | None,
-    worker: str | None,
-    history: Any,
-    created_at: datetime,
-    ready_at: datetime,
-    started_at: datetime | None,
-    finished_at: datetime | None,
-    result: Any,
-    error: Any,
-    deadline_at: datetime | None,
-    expires_at: datetime | None,
-    ending: str | None,
-    extras: Any,
-    progress: Any,
-    join_id: UUID | None,
-    awaits: int | None,
-    children: Any,
-    compensations: Any,
-    recovery: Any,
-) -> Command:
-    """Build a command. It is done for every claimed one, and looks at nothing that is not there."""
-    return Command(
-        id,
-        name,
-        queue,
-        _STATES[state],
-        payload,
-        priority,
-        attempt,
-        retries,
-        run,
-        adapter(Backoff).validate_python(backoff) if backoff else None,
-        None if timeout_seconds is None else timedelta(seconds=timeout_seconds),
-        bool(dead_letter),
-        tuple(tags),
-        correlation_id,
-        parent_id,
-        unique_key,
-        idempotency_key,
-        lease_number,
-        lease_expires_at,
-        worker,
-        tuple(_past_attempt(past) for past in history) if history else (),
-        created_at,
-        ready_at,
-        started_at,
-        finished_at,
-        result,
-        _error(error),
-        deadline_at,
-        expires_at,
-        Ending(ending) if ending else None,
-        _extras(extras) if extras else NO_EXTRAS,
-        progress,
-        join_id,
-        awaits or 0,
-        tuple(_child(child) for child in children) if children else (),
-        adapter(tuple[Compensation, ...]).validate_python(compensations) if compensations else (),
-        _recovery(recovery),
-    )
+def _field(
+    columns: Mapping[str, Sequence[Any]], column: str, read: Callable[[Any], Any] | None, default: Any
+) -> Iterable[Any]:
+    """Return the values of a field, of each command or for ever; `default` stands for what is empty."""
+    values = columns.get(column)
+    if values is None:
+        return repeat(default)
+    if read is None:
+        return values
+    return [read(value) if value else default for value in values] if any(values) else repeat(default)
 
 
 def _error(row: Row | None) -> ErrorInfo | None:
@@ -206,3 +128,24 @@ def _moment(value: datetime | str | int) -> datetime:
             return datetime.fromisoformat(value).astimezone(UTC)
         case _:
             return _EPOCH + timedelta(microseconds=value)
+
+
+_COLUMNS_OF = {"timeout": "timeout_seconds"}
+_READERS: Mapping[str, tuple[Callable[[Any], Any], Any]] = {
+    "state": (_STATES.__getitem__, None),
+    "backoff": (lambda backoff: adapter(Backoff).validate_python(backoff), None),
+    "timeout": (_delay, None),
+    "tags": (tuple, ()),
+    "history": (lambda history: tuple(map(_past_attempt, history)), ()),
+    "error": (_error, None),
+    "ending": (Ending, None),
+    "extras": (_extras, NO_EXTRAS),
+    "children": (lambda children: tuple(map(_child, children)), ()),
+    "compensations": (lambda kept: adapter(tuple[Compensation, ...]).validate_python(kept), ()),
+    "recovery": (_recovery, None),
+}
+_DEFAULTS = {"awaits": 0}
+_FIELDS = [
+    (_COLUMNS_OF.get(field.name, field.name), *_READERS.get(field.name, (None, _DEFAULTS.get(field.name))))
+    for field in fields(Command)
+]

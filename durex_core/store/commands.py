@@ -11,10 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from durex_core.errors import DatabaseBusy
-from durex_core.model import Command, Compensation, Enqueued, ErrorInfo, NewCommand
+from durex_core.model import Command, Compensation, Enqueued, ErrorInfo, NewCommand, State
 from durex_core.rules.outcomes import Settlement
 from durex_core.store import answers, bulk, joins, keys, rows
-from durex_core.store.database import Connection, as_tuple
+from durex_core.store.database import Connection, as_tuple, as_whole
 
 Fence = tuple[UUID, int]
 
@@ -95,9 +95,9 @@ def claim(
     If they are more than can begin `at_once` (default: all can), they are claimed ahead: should the worker vanish,
     nobody knows which of them had begun.
     """
-    found = connection.run(
+    parts = connection.run(
         "commands/claim",
-        make=answers.as_claimed,
+        make=as_whole,
         queues=list(queues),
         limit=limit,
         lease_seconds=lease.total_seconds(),
@@ -105,10 +105,8 @@ def claim(
         at_once=limit if at_once is None else at_once,
         now=now,
     )
-    taken = [command for command, *_ in found if command]
-    _, is_more, due_seconds = found[-1]
-    taken.sort(key=lambda command: (-command.priority, command.ready_at, command.id.int))
-    return Claimed(taken, is_more=bool(is_more), due_in=_after(due_seconds))
+    found = {name: values for part in parts for name, values in part.items()}
+    return Claimed(_taken(found, worker, lease), is_more=found["is_more"][-1], due_in=_after(found["due_seconds"][-1]))
 
 
 def next_due(connection: Connection, queues: Sequence[str], *, now: datetime | None = None) -> timedelta | None:
@@ -229,6 +227,21 @@ def _put_back(connection: Connection, settlements: Sequence[Settlement], now: da
     if returning:
         held |= _held(connection, "commands/put_back", returning, now=now)
     return {fence(settlement.command) for settlement in settlements} - held
+
+
+def _taken(found: Mapping[str, Sequence[Any]], worker: str, lease: timedelta) -> list[Command]:
+    """Make commands of claimed rows, of which all have in common what they do not tell; the most urgent first."""
+    if not any(found["id"]):
+        return []
+    number = len(found["id"])
+    shared: dict[str, Sequence[Any]] = {
+        "state": [State.STARTED] * number,
+        "worker": [worker] * number,
+        "lease_expires_at": [found["started_at"][0] + lease] * number,
+    }
+    taken = answers.commands({**found, **shared})
+    taken.sort(key=lambda command: (-command.priority, command.ready_at, command.id.int))
+    return taken
 
 
 def _enqueued(command_id: UUID, owners: Mapping[UUID, UUID], holders: Mapping[UUID, UUID]) -> Enqueued:

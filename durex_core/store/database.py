@@ -12,8 +12,10 @@ from durex_core.store.migrate import Migration
 from durex_core.store.statements import Dialect
 
 Row = dict[str, Any]
-Maker = Callable[[tuple[str, ...]], Callable[[Sequence[Any]], Any]]
-"""Makes, of the names of an answer's columns, what makes a row of its values."""
+Answer = Sequence[Sequence[Any]]
+"""The columns of an answer, each with its values."""
+Maker = Callable[[tuple[str, ...]], Callable[[Answer], list[Any]]]
+"""Makes, of the names of an answer's columns, what makes its rows."""
 
 T = TypeVar("T")
 
@@ -159,14 +161,24 @@ class Access:
     is_resident: bool = True
 
 
-def as_dict(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], Row]:
+def as_columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Answer:
+    """Return the columns of an answer that came row by row."""
+    return list(zip(*rows, strict=True)) or [()] * len(names)
+
+
+def as_dict(names: tuple[str, ...]) -> Callable[[Answer], list[Row]]:
     """Make dicts of rows, by the names of their columns."""
-    return lambda values: dict(zip(columns, values, strict=True))
+    return lambda columns: [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def as_tuple(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:  # noqa: ARG001  any will do
+def as_tuple(names: tuple[str, ...]) -> Callable[[Answer], list[tuple[Any, ...]]]:  # noqa: ARG001  any will do
     """Leave rows as they come: their values in the order of the columns."""
-    return tuple
+    return lambda columns: list(zip(*columns, strict=True))
+
+
+def as_whole(names: tuple[str, ...]) -> Callable[[Answer], list[dict[str, Sequence[Any]]]]:
+    """Leave all rows together: one dict of their columns."""
+    return lambda columns: [dict(zip(names, columns, strict=True))]
 
 
 def open_database(url: str, access: Access | None = None) -> Database:

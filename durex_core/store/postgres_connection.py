@@ -1,24 +1,20 @@
 """One connection to Postgres: it runs statements, in transactions of its owner's, and reads what comes back."""
 
 import selectors
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 from psycopg import generators
-from psycopg.abc import Buffer
-from psycopg.adapt import Loader
-from psycopg.pq import Format
-from psycopg.types.json import set_json_loads
+from psycopg.rows import tuple_row
 
 from durex_core.clock import utc_now
-from durex_core.store import answers, rows, statements
-from durex_core.store.database import Maker, Row, as_dict
+from durex_core.store import rows, statements
+from durex_core.store.database import Maker, Row, as_columns, as_dict
 from durex_core.store.impatience import NoAnswer
-from durex_core.store.postgres_arrays import Array, ArrayDumper, array
 from durex_core.store.postgres_errors import translated
+from durex_core.store.postgres_values import READERS, Array, ArrayDumper, array, loader
 from durex_core.store.prepared import Prepared
 
 CHANNEL = "durex_wake"
@@ -29,8 +25,6 @@ _FRESH = timedelta(seconds=20)
 _PREPARES_AT_USE = 2
 # The kind that holds nothing that would have to be closed.
 _Selector: type[selectors.BaseSelector] = getattr(selectors, "PollSelector", selectors.SelectSelector)
-_EMPTY = b"\x01[]"  # after the version of its form
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class PostgresConnection:
@@ -68,8 +62,11 @@ class PostgresConnection:
                 copy.write(block)
 
     def _rows(self, text: str, bound: Mapping[str, Any], make: Maker) -> list[Any]:
-        cursor = psycopg.Cursor(self.raw, row_factory=_factory(make)).execute(text, bound, binary=True)
-        return cursor.fetchall() if cursor.description else []
+        cursor = psycopg.Cursor(self.raw, row_factory=tuple_row).execute(text, bound, binary=True)
+        if not cursor.description:
+            return []
+        names = tuple(column.name for column in cursor.description)
+        return make(names)(as_columns(names, cursor.fetchall()))
 
     def poke(self) -> None:
         """Notify listeners when this transaction commits."""
@@ -120,46 +117,10 @@ class PostgresConnection:
 
 
 def read_in_our_way(raw: psycopg.Connection[Any]) -> None:
-    """Let a connection of durex's own read moments and documents as the store wants them."""
+    """Let a connection of durex's own write arrays, and read ids, moments and documents, as the store wants them."""
     raw.adapters.register_dumper(Array, ArrayDumper)
-    raw.adapters.register_loader("timestamptz", _MomentLoader)
-    raw.adapters.register_loader("jsonb", _DocumentLoader)
-    set_json_loads(answers.read_document, raw)
-
-
-class _DocumentLoader(Loader):
-    """Reads a document; most are empty lists."""
-
-    format = Format.BINARY
-
-    def load(self, data: Buffer) -> Any:
-        text = bytes(data)
-        return [] if text == _EMPTY else answers.read_document(text[1:])
-
-
-class _MomentLoader(Loader):
-    """Reads a moment: microseconds since 2000. Those of many rows are often the same."""
-
-    format = Format.BINARY
-
-    def load(self, data: Buffer) -> datetime:
-        return _moment(bytes(data))
-
-
-@lru_cache(maxsize=256)
-def _moment(data: bytes) -> datetime:
-    return _EPOCH + timedelta(microseconds=int.from_bytes(data, signed=True))
-
-
-def _factory(make: Maker) -> Callable[[psycopg.Cursor[Any]], Callable[[Sequence[Any]], Any]]:
-    """Return a maker of rows as the driver takes it."""
-
-    def row(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Any]:
-        result = cursor.pgresult
-        names = (result.fname(place) or b"" for place in range(result.nfields)) if result else ()
-        return make(tuple(name.decode() for name in names))
-
-    return row
+    for kind in READERS:
+        raw.adapters.register_loader(kind, loader(kind))
 
 
 def _bound(parameters: Mapping[str, Any]) -> dict[str, Any]:

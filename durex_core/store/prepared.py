@@ -14,11 +14,12 @@ from typing import Any, Self
 import psycopg
 from psycopg import errors as sqlstates
 from psycopg import generators
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.adapt import AdaptersMap, PyFormat, Transformer
 from psycopg.pq import ExecStatus, Format, TransactionStatus
 
 from durex_core.errors import DatabaseBusy
-from durex_core.store.database import Maker
+from durex_core.store.database import Maker, as_columns
+from durex_core.store.postgres_values import READERS, read_columns
 
 _SETTLE_IN = """
 SELECT set_config(name, value, false)
@@ -28,6 +29,17 @@ WHERE pg_backend_pid() = %s
 # Its plan answers with other columns than it did, since the schema was migrated; or somebody had it forgotten.
 _OUTDATED = (sqlstates.FeatureNotSupported, sqlstates.InvalidSqlStatementName)
 _PARAMETER = re.compile(r"%(?:\(([\w.]+)\)s|%)")
+
+
+class _Unread:
+    """What lets a driver leave as bytes what the store reads itself."""
+
+    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+        self.connection = raw
+        self.adapters = AdaptersMap(raw.adapters)
+        as_bytes: Any = raw.adapters.get_loader(raw.adapters.types["bytea"].oid, Format.BINARY)
+        for kind in READERS:
+            self.adapters.register_loader(kind, as_bytes)
 
 
 class Prepared:
@@ -40,8 +52,9 @@ class Prepared:
         """Begin with none."""
         self._raw = raw
         self._transformer = Transformer(raw)
+        self._unread = Transformer(_Unread(raw))
         self._names: dict[tuple[str, tuple[int, ...]], bytes] = {}
-        self._columns: dict[bytes, tuple[str, ...]] = {}
+        self._columns: dict[bytes, tuple[tuple[str, ...], list[int]]] = {}
         self._seen: set[str] = set()
         self._made = 0
 
@@ -72,9 +85,9 @@ class Prepared:
         return self._run(text, bound, make)
 
     def _run(self, text: str, bound: Mapping[str, Any], make: Maker) -> list[Any]:
-        query, names = _numbered(text)
+        query, given = _numbered(text)
         transformer, pgconn = self._transformer, self._raw.pgconn
-        parameters = transformer.dump_sequence([bound[name] for name in names], [PyFormat.AUTO] * len(names))
+        parameters = transformer.dump_sequence([bound[name] for name in given], [PyFormat.AUTO] * len(given))
         types = transformer.types or ()
         name = self._names.get((text, types)) or self._prepare(text, query, types)
         pgconn.send_query_prepared(name, parameters, transformer.formats, Format.BINARY)
@@ -82,9 +95,13 @@ class Prepared:
         if result.status != ExecStatus.TUPLES_OK:
             return []
         if name not in self._columns:
-            self._columns[name] = tuple((result.fname(place) or b"").decode() for place in range(result.nfields))
-        transformer.set_pgresult(result)
-        return transformer.load_rows(0, result.ntuples, make(self._columns[name]))
+            places = range(result.nfields)
+            names = tuple((result.fname(place) or b"").decode() for place in places)
+            self._columns[name] = names, [result.ftype(place) for place in places]
+        names, kinds = self._columns[name]
+        self._unread.set_pgresult(result)
+        found = self._unread.load_rows(0, result.ntuples, tuple)
+        return make(names)(read_columns(kinds, as_columns(names, found)))
 
     def _prepare(self, text: str, query: bytes, types: tuple[int, ...]) -> bytes:
         # A name is never used again: what was forgotten here may be known there.

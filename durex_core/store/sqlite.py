@@ -15,9 +15,9 @@ from typing import Any
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, DurexError, RowExists, SchemaMissing
 from durex_core.store import migrate, statements
 from durex_core.store.callers import driver_connection, wrong
-from durex_core.store.database import Database, Maker, as_dict
+from durex_core.store.database import Database, Maker, as_columns, as_dict
 from durex_core.store.json_values import holds
-from durex_core.store.sqlite_values import reader, to_sqlite
+from durex_core.store.sqlite_values import read_columns, to_sqlite
 
 _BUSY_TIMEOUT_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
@@ -72,9 +72,10 @@ class SqliteConnection:
         cursor = self.raw.cursor()
         cursor.row_factory = None  # a connection of the caller's may give its rows another form
         cursor.execute(part, bound)
-        columns = tuple(column[0] for column in cursor.description or ())
-        read, row = reader(columns), make(columns)
-        return [row(read(values)) for values in cursor.fetchall()]
+        if not cursor.description:
+            return []
+        names = tuple(column[0] for column in cursor.description)
+        return make(names)(read_columns(names, as_columns(names, cursor.fetchall())))
 
 
 class SqliteDatabase(Database):

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 from durex_core.store import answers, rows
+from durex_core.store.database import Answer
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 _JSON_COLUMNS = frozenset({"backoff", "children", "compensations", "error", "extras", "history", "payload", "progress"})
 _JSON_COLUMNS |= {"recovery", "result", "tags"}
+_BOOLEAN_COLUMNS = frozenset({"dead_letter", "is_more"})
 _UUID_COLUMNS = frozenset({"id", "parent_id", "command_id", "join_id"})
 
 
@@ -31,19 +32,12 @@ def to_sqlite(value: Any) -> Any:
             return value
 
 
-@cache
-def reader(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], tuple[Any, ...]]:
-    """Return what reads the values of a row as its columns mean them."""
-    reads = [(place, read) for place, column in enumerate(columns) if (read := _reading(column)) is not None]
-
-    def row(values: Sequence[Any]) -> tuple[Any, ...]:
-        read_values = list(values)
-        for place, read in reads:
-            if read_values[place] is not None:
-                read_values[place] = read(read_values[place])
-        return tuple(read_values)
-
-    return row
+def read_columns(names: Sequence[str], columns: Answer) -> list[Sequence[Any]]:
+    """Read the columns of an answer as their names mean them."""
+    return [
+        values if read is None else [None if value is None else read(value) for value in values]
+        for read, values in zip(map(_reading, names), columns, strict=True)
+    ]
 
 
 def _reading(column: str) -> Callable[[Any], Any] | None:
@@ -51,6 +45,8 @@ def _reading(column: str) -> Callable[[Any], Any] | None:
         return answers.read_document
     if column in _UUID_COLUMNS:
         return UUID
+    if column in _BOOLEAN_COLUMNS:
+        return bool
     return _moment if column.endswith("_at") else None
 
 

@@ -1,8 +1,9 @@
 -- Takes the most urgent ready commands of these queues under a new lease: expired leases, due ones, pending ones; and
 -- what expires. Rows that another worker is claiming are passed over. A taken-over lease leaves its crash in the
 -- history; a command whose budget is spent, or whose time is over, keeps its attempt number and is handed over for its
--- ending. The first crash of one that was claimed ahead, and may never have begun, is not counted. The last row, like all of them, says what the claim left: whether more is ready, and in how many seconds
--- another command becomes ready by itself. If nothing was taken it is a row without a command.
+-- ending. The first crash of one that was claimed ahead, and may never have begun, is not counted. The last row, like all
+-- of them, says what the claim left: whether more is ready, and in how many seconds another command becomes ready by
+-- itself. If nothing was taken it is a row without a command.
 WITH lane AS (
     SELECT jsonb_array_elements_text(:queues) AS queue
 ),
@@ -90,7 +91,10 @@ claimed AS (
                 )
         END
     WHERE command.id = ANY (ARRAY(SELECT id FROM chosen))
-    RETURNING command.*
+    RETURNING
+        id, name, queue, payload, priority, attempt, retries, run, backoff, timeout_seconds, dead_letter, tags,
+        correlation_id, parent_id, unique_key, idempotency_key, lease_number, history, created_at, ready_at, started_at,
+        deadline_at, expires_at, ending, extras, progress, join_id, awaits, children, compensations
 ),
 beyond AS (
     -- What each queue has besides: whether something is ready, and when something will be. What is least urgent is

@@ -1,8 +1,8 @@
 -- Takes the most urgent ready commands of these queues under a new lease: expired leases, due ones, pending ones; and
 -- what expires. A taken-over lease leaves its crash in the history; a command whose budget is spent, or whose time is
 -- over, keeps its attempt number and is handed over for its ending. The first crash of one that was claimed ahead, and
--- may never have begun, is not counted. The last row says what the claim left: whether more
--- is ready, and in how many seconds another command becomes ready by itself.
+-- may never have begun, is not counted. The last row says what the claim left: whether more is ready, and in how many
+-- seconds another command becomes ready by itself.
 WITH candidate AS (
     SELECT * FROM (
         SELECT id, priority, ready_at
@@ -79,7 +79,10 @@ SET state = 'started',
     END
 -- What is overdue may be due or pending too: no scan passes over it, since there may be many before the others.
 WHERE id IN (SELECT id FROM candidate GROUP BY id ORDER BY priority DESC, ready_at, id LIMIT :limit)
-RETURNING *;
+RETURNING
+    id, name, queue, payload, priority, attempt, retries, run, backoff, timeout_seconds, dead_letter, tags,
+    correlation_id, parent_id, unique_key, idempotency_key, lease_number, history, created_at, ready_at, started_at,
+    deadline_at, expires_at, ending, extras, progress, join_id, awaits, children, compensations;
 
 SELECT
     EXISTS (
