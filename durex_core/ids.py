@@ -111,7 +111,10 @@ def made_at_milliseconds(command_id: UUID) -> int:
 
 def read(data: bytes) -> UUID:
     """Return the id that stands in 16 bytes."""
-    return _uuid(int.from_bytes(data))
+    made = object.__new__(UUID)
+    _set_number(made, int.from_bytes(data))
+    _set_safety(made, _UNKNOWN)
+    return made
 
 
 def _new(*, is_ingested: bool) -> UUID:
