@@ -1,0 +1,1 @@
+-- Nothing to change: SQLite has one entry for each row, however often it changes.
