@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from durex_core.errors import DatabaseError
 from durex_core.model import Command, ErrorInfo, NewCommand, State
@@ -64,11 +65,13 @@ class OnError(Observer):
 
 
 class Observers(Observer):
-    """All the observers of an application, as one."""
+    """All the observers of an application, as one. Who does not override a method is not called for it."""
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
         """Begin with some."""
         self._observers = list(observers)
+        self._hearers: dict[str, tuple[Callable[..., None], ...]] = {}
+        self._sort()
 
     def __len__(self) -> int:
         return len(self._observers)
@@ -76,6 +79,7 @@ class Observers(Observer):
     def add(self, observer: Observer) -> None:
         """Let another one hear of everything from here on."""
         self._observers.append(observer)
+        self._sort()
 
     @contextmanager
     def hearing(self, observer: Observer) -> Iterator[None]:
@@ -85,38 +89,49 @@ class Observers(Observer):
             yield
         finally:
             self._observers.remove(observer)
+            self._sort()
 
     def enqueued(self, commands: Sequence[NewCommand]) -> None:
         """Tell all."""
-        self._tell(lambda observer: observer.enqueued(commands))
+        self._tell("enqueued", commands)
 
     def started(self, command: Command) -> None:
         """Tell all."""
-        self._tell(lambda observer: observer.started(command))
+        self._tell("started", command)
 
     def settled(self, settlement: Settlement, seconds: float) -> None:
         """Tell all."""
-        self._tell(lambda observer: observer.settled(settlement, seconds))
+        self._tell("settled", settlement, seconds)
 
     def cancelled(self, commands: Sequence[Command]) -> None:
         """Tell all."""
-        self._tell(lambda observer: observer.cancelled(commands))
+        self._tell("cancelled", commands)
 
     def revived(self, command: Command) -> None:
         """Tell all."""
-        self._tell(lambda observer: observer.revived(command))
+        self._tell("revived", command)
 
     def pruned(self, commands: int) -> None:
         """Tell all."""
-        self._tell(lambda observer: observer.pruned(commands))
+        self._tell("pruned", commands)
 
     def store_failed(self, operation: str, error: BaseException) -> None:
         """Tell all."""
-        self._tell(lambda observer: observer.store_failed(operation, error))
+        self._tell("store_failed", operation, error)
 
-    def _tell(self, news: Callable[[Observer], None]) -> None:
-        for observer in tuple(self._observers):
+    def _sort(self) -> None:
+        """See who hears of what."""
+        self._hearers = {
+            what: tuple(
+                hears for each in self._observers if getattr(hears := getattr(each, what), "__func__", None) is not deaf
+            )
+            for what, deaf in vars(Observer).items()
+            if not what.startswith("_")
+        }
+
+    def _tell(self, what: str, *news: Any) -> None:
+        for hears in self._hearers[what]:
             try:
-                news(observer)
+                hears(*news)
             except Exception:  # noqa: BLE001  an observer's fault is not the command's
-                _log.exception("the observer %r raised", observer)
+                _log.exception("the observer %r raised", hears)

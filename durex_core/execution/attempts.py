@@ -1,6 +1,7 @@
 """The turns of a command: its handler's, and that of the hook of its ending."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -62,42 +63,41 @@ class Running:
         return max(self.within - timedelta(seconds=self.age_seconds), timedelta(0))
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What all attempts of a runner have in common; `conclude` hears of the outcome of each handler's turn."""
+
+    turns: Turns
+    registry: Registry
+    writer: Writer
+    surroundings: Surroundings
+    conclude: "Callable[[Running, Outcome], None]"
+
+
 class HandlerTurn(Turn):
     """The turn of a command's handler, with the middleware around it, inside of the limits of this process."""
 
-    __slots__ = ("_around", "_conclude", "_handler", "_holds_place", "_layers", "_registry", "_running", "_writer")
+    __slots__ = ("_handler", "_holds_place", "_layers", "_running", "_setting")
 
-    def __init__(  # noqa: PLR0917  what stands around a call
-        self,
-        turns: Turns,
-        registry: Registry,
-        writer: Writer,
-        around: Surroundings,
-        running: Running,
-        handler: Handler,
-        conclude: Callable[[Running, Outcome], None],
-    ) -> None:
-        """Be ready to begin; `conclude` hears of the outcome."""
-        self._layers = tuple(around.middleware)
-        super().__init__(turns, is_async=begins_async(self._layers, inner=handler.is_async))
-        self._registry = registry
-        self._writer = writer
-        self._around = around
+    def __init__(self, setting: Setting, running: Running, handler: Handler) -> None:
+        """Be ready to begin."""
+        self._layers = tuple(setting.surroundings.middleware)
+        super().__init__(setting.turns, is_async=begins_async(self._layers, inner=handler.is_async))
+        self._setting = setting
         self._running = running
         self._handler = handler
-        self._conclude = conclude
         self._holds_place = False
 
     def opened(self) -> Outcome | None:
         """Take a place among those that the limits allow, if there is one, and make a context for the handler."""
-        running, limiter = self._running, self._around.limiter
-        command = running.command
+        setting, running = self._setting, self._running
+        command, limiter = running.command, setting.surroundings.limiter
         if not limiter.try_acquire(command.name):
             return Released("the limit of this process was reached", LIMITED_DELAY)
         kind = AsyncContext if self._handler.is_async else Context
-        self.context = running.context = kind(command, self._registry, self._writer)
+        self.context = running.context = kind(command, setting.registry, setting.writer)
         self.crossings = self.turns.crossings() if self._layers else None
-        with self._lock:
+        with self.turns.lock:
             self._holds_place = not self.has_ended
         if not self._holds_place:
             limiter.release(command.name)
@@ -106,7 +106,7 @@ class HandlerTurn(Turn):
         self.limit = limit_of(running)
         if self.limit is not None and self.limit.time <= timedelta(0):
             return self.limit.outcome  # its time was over while it stood in line
-        self._around.observers.started(command)
+        setting.surroundings.observers.started(command)
         return None
 
     def call(self) -> Any:
@@ -119,7 +119,7 @@ class HandlerTurn(Turn):
 
     def sort(self, value: Any) -> Outcome:
         """Read what the handler returned."""
-        return attempt.returned(self._registry, self._running.command, value)
+        return attempt.returned(self._setting.registry, self._running.command, value)
 
     def failed(self, error: BaseException) -> Outcome:
         """Read what the handler raised."""
@@ -131,8 +131,8 @@ class HandlerTurn(Turn):
         if began_at_seconds is not None:
             running.seconds = monotonic_seconds() - began_at_seconds
         if self._holds_place:
-            self._around.limiter.release(running.command.name)
-        self._conclude(running, outcome)
+            self._setting.surroundings.limiter.release(running.command.name)
+        self._setting.conclude(running, outcome)
 
     def _handle(self) -> Any:
         handler, context = self._handler, self.context
@@ -143,21 +143,22 @@ class HandlerTurn(Turn):
 class HookTurn(Turn):
     """The turn of the hook of a command's ending."""
 
-    __slots__ = ("_conclude", "_hook", "_registry", "_running", "_settlement")
+    __slots__ = ("_conclude", "_hook", "_running", "_setting", "_settlement")
 
-    def __init__(  # noqa: PLR0917  what stands around a call
+    def __init__(
         self,
-        turns: Turns,
-        registry: Registry,
+        setting: Setting,
         running: Running,
         hook: Hook,
         settlement: Settlement,
         conclude: Callable[[Running, Settlement, Outcome], None],
     ) -> None:
         """Be ready to begin; `conclude` hears of the outcome, and of the settlement that the hook belongs to."""
-        super().__init__(turns, is_async=hook.is_async)
-        self.context = running.context
-        self._registry = registry
+        super().__init__(setting.turns, is_async=hook.is_async)
+        # One of its own: the handler's may be cancelled.
+        kind = AsyncContext if hook.is_async else Context
+        self.context = running.context = kind(running.command, setting.registry, setting.writer, is_hook=True)
+        self._setting = setting
         self._running = running
         self._hook = hook
         self._settlement = settlement
@@ -176,7 +177,7 @@ class HookTurn(Turn):
 
     def sort(self, value: Any) -> Outcome:
         """Read what the hook asked for."""
-        return attempt.recovered(self._registry, self._running.command, value)
+        return attempt.recovered(self._setting.registry, self._running.command, value)
 
     def failed(self, error: BaseException) -> Outcome:
         """Read what the hook raised."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from durex_core.clock import monotonic_seconds
 from durex_core.errors import AttemptCancelled, DatabaseError, InvalidSpec, LeaseLost, NotAllowed
@@ -38,7 +38,10 @@ class WritingContext(AttemptFacts):
     Nothing is told once the attempt is over: how it ended is read then, and would not hold what comes later.
     """
 
-    __slots__ = ("_asked_at_seconds", "_calls", "_has_lost_lease", "_is_hook", "_lock", "_registry", "_writer")
+    __slots__ = ("_asked_at_seconds", "_calls", "_has_lost_lease", "_is_hook", "_registry", "_writer")
+
+    # One for all attempts: it is held for a moment, and few need it.
+    _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, command: Command, registry: Registry, writer: Writer, *, is_hook: bool = False) -> None:
         """Tell of a claimed command, or of the hook of its ending, and write for it."""
@@ -46,10 +49,9 @@ class WritingContext(AttemptFacts):
         self._registry = registry
         self._writer = writer
         self._is_hook = is_hook
-        self._calls: dict[str, int] = {}
+        self._calls: dict[str, int] | None = None
         self._has_lost_lease = False
         self._asked_at_seconds = monotonic_seconds()
-        self._lock = threading.Lock()
 
     @property
     def has_lost_lease(self) -> bool:
@@ -86,8 +88,9 @@ class WritingContext(AttemptFacts):
         undo = self._registry.prepare(spec, new_id(), parent=self.command)
         with self._lock:
             self._refuse_if_over()
-            call = self._calls[spec.name] = self._calls.get(spec.name, 0) + 1
-            key = f"{spec.name}#{call}"
+            calls = self._calls = self._calls or {}
+            calls[spec.name] = calls.get(spec.name, 0) + 1
+            key = f"{spec.name}#{calls[spec.name]}"
             known = registered(self.command.compensations, key, undo)
             if len(known) > MAX_COMPENSATIONS:
                 raise InvalidSpec(

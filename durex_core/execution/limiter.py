@@ -46,7 +46,7 @@ class Limiter:
         self._lock = threading.Lock()
         self._limits: dict[str, int] = {}
         self._global_limit = 0
-        self._running: Counter[str] = Counter()
+        self._running: dict[str, int] = {}
         self._line: list[_Waiter] = []
         for name, limit in (limits or {}).items():
             self.set_limit(name, limit)
@@ -109,11 +109,13 @@ class Limiter:
             RuntimeError: no slot of that name is taken.
         """
         with self._lock:
-            if name not in self._running:
+            running = self._running.get(name, 0)
+            if not running:
                 raise RuntimeError(f"no slot of {name!r} is taken: release once for each slot that was acquired")
-            self._running[name] -= 1
-            if not self._running[name]:
+            if running == 1:
                 del self._running[name]
+            else:
+                self._running[name] = running - 1
             if self._line:
                 self._admit()
 
@@ -138,7 +140,7 @@ class Limiter:
         if isinstance(names, str):
             raise TypeError(f"names is one text, {names!r}: give a list of names")
         with self._lock:
-            return any(self._has_room(name) for name in names)
+            return any(self._has_room(name, self._running.get(name, 0)) for name in names)
 
     def limit(self, name: str) -> int | None:
         """Return the limit of a name's own, or None."""
@@ -151,21 +153,21 @@ class Limiter:
             limits = [(name, self._limits.get(name)) for name in names]
             bounds = []
             if limits and all(limit is not None for _, limit in limits):
-                bounds.append(sum(max((limit or 0) - self._running[name], 0) for name, limit in limits))
+                bounds.append(sum(max((limit or 0) - self._running.get(name, 0), 0) for name, limit in limits))
             if self._global_limit:
-                bounds.append(max(self._global_limit - self._running.total(), 0))
+                bounds.append(max(self._global_limit - self._total(), 0))
             return min(bounds, default=None)
 
     def current(self, name: str) -> int:
         """Return how many slots of a name are taken."""
         with self._lock:
-            return self._running[name]
+            return self._running.get(name, 0)
 
     @property
     def global_current(self) -> int:
         """How many slots are taken in all."""
         with self._lock:
-            return self._running.total()
+            return self._total()
 
     def stats(self) -> LimiterStats:
         """Return the limits, and what runs and waits, all of one moment."""
@@ -173,23 +175,27 @@ class Limiter:
             waiting = Counter(waiter.name for waiter in self._line)
             return LimiterStats(
                 self._global_limit or None,
-                self._running.total(),
+                self._total(),
                 {
-                    name: CommandLimitStats(self._limits.get(name), self._running[name], waiting[name])
+                    name: CommandLimitStats(self._limits.get(name), self._running.get(name, 0), waiting[name])
                     for name in sorted({*self._limits, *self._running, *waiting})
                 },
             )
 
-    def _has_room(self, name: str) -> bool:
-        if self._global_limit and self._running.total() >= self._global_limit:
+    def _total(self) -> int:
+        return sum(self._running.values())
+
+    def _has_room(self, name: str, running: int) -> bool:
+        if self._global_limit and self._total() >= self._global_limit:
             return False
         limit = self._limits.get(name)
-        return limit is None or self._running[name] < limit
+        return limit is None or running < limit
 
     def _take(self, name: str) -> bool:
-        has_room = self._has_room(name)
+        running = self._running.get(name, 0)
+        has_room = self._has_room(name, running)
         if has_room:
-            self._running[name] += 1
+            self._running[name] = running + 1
         return has_room
 
     def _join(self, name: str) -> "_Waiter":

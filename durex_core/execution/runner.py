@@ -14,9 +14,8 @@ from random import Random
 from durex_core.clock import monotonic_seconds
 from durex_core.errors import DatabaseBusy, DatabaseUnavailable
 from durex_core.execution import attempt
-from durex_core.execution.attempts import HandlerTurn, HookTurn, Running
+from durex_core.execution.attempts import HandlerTurn, HookTurn, Running, Setting
 from durex_core.execution.commits import Written
-from durex_core.execution.context import AsyncContext, Context
 from durex_core.execution.logs import log_end, log_loss
 from durex_core.execution.surroundings import Surroundings
 from durex_core.execution.turns import Turn, Turns
@@ -38,7 +37,9 @@ _MOST_REFUSALS = 3
 
 _YOUNG_SECONDS = 0.005
 
-Settled = Callable[[Settlement, Written], None]
+_LOST = Written(held=False)
+
+Settled = Callable[[Sequence[tuple[Settlement, Written]]], None]
 
 
 class Runner:
@@ -54,7 +55,7 @@ class Runner:
         random: Random,
         surroundings: Surroundings | None = None,
     ) -> None:
-        """Start the event loop; `on_settled` hears of each settlement and what came of it."""
+        """Start the event loop; `on_settled` hears of settlements and what came of them."""
         self.concurrency = concurrency
         self._registry = registry
         self._writer = writer
@@ -62,6 +63,7 @@ class Runner:
         self._random = random
         self._surroundings = surroundings or Surroundings()
         self._turns = Turns(concurrency)
+        self._setting = Setting(self._turns, registry, writer, self._surroundings, self._conclude)
         self._running: set[Running] = set()
         self._started_at_seconds = 0.0
         self._changed = threading.Condition()
@@ -139,8 +141,9 @@ class Runner:
         with self._changed:
             self._running.difference_update(running for running, _, _ in taken)
             self._changed.notify_all()
-        for _, settlement, written in taken:
-            self._on_settled(settlement, written if isinstance(written, Written) else Written(held=False))
+        self._on_settled(
+            [(settlement, written if isinstance(written, Written) else _LOST) for _, settlement, written in taken]
+        )
 
     def soon(self, ended: int) -> float:
         """Tell the writer, which holds so many settlements, for how many seconds more of them may well come."""
@@ -152,15 +155,7 @@ class Runner:
         """Return the turn of a handler, unless the command comes to its end without one."""
         outcome = ending_of(running.command)
         if outcome is None and running.handler is not None:
-            turn = running.turn = HandlerTurn(
-                self._turns,
-                self._registry,
-                self._writer,
-                self._surroundings,
-                running,
-                running.handler,
-                self._conclude,
-            )
+            turn = running.turn = HandlerTurn(self._setting, running, running.handler)
             return turn
         self._conclude(running, outcome or HandlerMissing())
         return None
@@ -180,11 +175,9 @@ class Runner:
             self._settle(running, settlement)
 
     def _recover(self, running: Running, settlement: Settlement, hook: Hook) -> None:
-        """Begin the turn of a hook, with a context of its own: the handler's may be cancelled."""
+        """Begin the turn of a hook."""
         running.before_hook = settlement
-        kind = AsyncContext if hook.is_async else Context
-        running.context = kind(running.command, self._registry, self._writer, is_hook=True)
-        running.turn = HookTurn(self._turns, self._registry, running, hook, settlement, self._recovered)
+        running.turn = HookTurn(self._setting, running, hook, settlement, self._recovered)
         self._turns.begin([running.turn], is_urgent=True)
 
     def _recovered(self, running: Running, settlement: Settlement, outcome: Outcome) -> None:

@@ -9,7 +9,7 @@ import logging
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
@@ -48,8 +48,8 @@ class Turn(Task):
     """
 
     __slots__ = (
-        "_lock", "context", "coroutine", "crossings", "ends_at_seconds", "has_begun", "has_ended", "is_async", "limit",
-        "turns", "waits_since_seconds",
+        "context", "coroutine", "crossings", "ends_at_seconds", "has_begun", "has_ended", "is_async", "limit", "turns",
+        "waits_since_seconds",
     )  # fmt: skip
 
     def __init__(self, turns: "Turns", *, is_async: bool) -> None:
@@ -65,7 +65,6 @@ class Turn(Task):
         self.waits_since_seconds = 0.0
         self.ends_at_seconds = 0.0
         self.coroutine: asyncio.Task[None] | None = None
-        self._lock = threading.Lock()
 
     @abstractmethod
     def opened(self) -> Outcome | None:
@@ -95,12 +94,6 @@ class Turn(Task):
         assert self.limit is not None
         self.turns.stop(self, self.limit.outcome)
 
-    def is_first_end(self) -> bool:
-        """Say whether this call, of all those that may come, is the one that ends the turn."""
-        with self._lock:
-            is_first, self.has_ended = not self.has_ended, True
-            return is_first
-
     @property
     def still_runs(self) -> bool:
         """Whether something of it goes on, on the loop or beside a coroutine, whether or not it has ended."""
@@ -119,33 +112,91 @@ class Turn(Task):
         self.turns.take(self)
 
 
+class Line:
+    """Turns that stand in line until there is room for them among those that are called side by side."""
+
+    def __init__(self, size: int, go: Callable[[Turn], None]) -> None:
+        """Let at most `size` turns be called side by side; `go` begins those that are not for a thread."""
+        self._size = size
+        self._go = go
+        self._turns: deque[Turn] = deque()
+        self._side_by_side = 0
+
+    @property
+    def ready(self) -> int:
+        """How many may begin now, at most."""
+        return min(len(self._turns), self._size - self._side_by_side)
+
+    def first(self) -> Turn | None:
+        """Return who is next, if somebody is."""
+        turns = self._turns
+        while turns:
+            turn = turns[0]
+            if not turn.has_ended:
+                return turn
+            turns.popleft()
+        return None
+
+    def join(self, turns: Iterable[Turn], *, is_urgent: bool) -> None:
+        """Let turns stand in line, in this order, the urgent ones before all others."""
+        self._turns.extendleft(turns) if is_urgent else self._turns.extend(turns)
+
+    def leave(self) -> None:
+        """Make room for another one."""
+        self._side_by_side -= 1
+
+    def proceed(self) -> Turn | None:
+        """Begin what there is room for, until the next is one for a thread; return that one."""
+        while self._side_by_side < self._size and (turn := self.first()) is not None:
+            if not turn.is_async:
+                return turn
+            self._begin(turn)
+            self._go(turn)
+        return None
+
+    def take(self) -> Turn | None:
+        """Hand out the next one that is for a thread, if there is room for it and those before it."""
+        turn = self.proceed()
+        if turn is not None:
+            self._begin(turn)
+        return turn
+
+    def _begin(self, turn: Turn) -> None:
+        self._turns.popleft()
+        turn.has_begun = True
+        self._side_by_side += 1
+
+
 class Turns:
-    """Where turns are taken: threads for plain functions, an event loop for coroutine functions."""
+    """Where turns are taken: threads for plain functions, an event loop for coroutine functions.
+
+    Attributes:
+        loop: the event loop.
+        lock: is held while a turn begins or ends.
+    """
 
     def __init__(self, concurrency: int) -> None:
         """Start the event loop; at most `concurrency` threads follow when they are needed."""
         self.loop = Loop()
-        self._concurrency = concurrency
+        self.lock = threading.Lock()
         self._watch = Watch()
-        self._threads = Threads(concurrency, self._watch)
-        self._lock = threading.Lock()
-        self._line: deque[Turn] = deque()
-        self._side_by_side = 0
+        self._line = Line(concurrency, lambda turn: self.loop.call(self._start_coroutine, turn))
+        self._threads = Threads(concurrency, self._line, self.lock, self._watch)
         self._outlived: list[Turn] = []
 
     @property
     def stuck(self) -> int:
         """How many functions outlived their limit and still run."""
-        with self._lock:
-            return self._threads.stuck + sum(turn.still_runs for turn in self._outlived)
+        stuck_threads = self._threads.stuck
+        with self.lock:
+            return stuck_threads + sum(turn.still_runs for turn in self._outlived)
 
     @property
     def waits_since_seconds(self) -> float | None:
         """Since when the first in line stands there, by the monotonic clock; None: nobody does."""
-        with self._lock:
-            while self._line and self._line[0].has_ended:
-                self._line.popleft()
-            return self._line[0].waits_since_seconds if self._line else None
+        with self.lock:
+            first = self._line.first()
+            return None if first is None else first.waits_since_seconds
 
     def crossings(self) -> Crossings:
         """Return the crossings of a new turn."""
@@ -156,10 +207,9 @@ class Turns:
         now_seconds = monotonic_seconds()
         for turn in turns:
             turn.waits_since_seconds = now_seconds
-        with self._lock:
-            self._line.extendleft(turns) if is_urgent else self._line.extend(turns)
-        while following := self._next():
-            self._go(following)
+        with self.lock:
+            self._line.join(turns, is_urgent=is_urgent)
+            self._proceed()
 
     def take(self, turn: Turn) -> None:
         """Call a plain function here and now."""
@@ -167,33 +217,40 @@ class Turns:
             return
         # Threads are used again: what a handler leaves in context variables is not for the next one.
         outcome = copy_context().run(self._called, turn)
-        if turn.is_first_end():
+        if self.is_first_end(turn):
             self._conclude(turn, outcome)
-            self._leave()
+            # Its thread takes the next one by itself.
+            with self.lock:
+                self._line.leave()
+
+    def is_first_end(self, turn: Turn) -> bool:
+        """Say whether this call, of all those that may come, is the one that ends the turn."""
+        with self.lock:
+            is_first, turn.has_ended = not turn.has_ended, True
+            return is_first
 
     def stop(self, turn: Turn, outcome: Outcome) -> None:
         """Let a turn come to this outcome, whether or not its call still runs, unless it has come to another one."""
-        if not turn.is_first_end():
+        if not self.is_first_end(turn):
             return
         # Before the outcome is read: what the call tells from here on is refused, and nothing of it gets lost.
         if turn.context is not None:
             turn.context.cancel()
-        with self._lock:
-            has_begun = turn.has_begun
-        if has_begun:
+        if turn.has_begun:
             self.loop.call(turn.cancel)
             # Before its place is free: whoever takes that needs another thread.
             if not turn.is_async:
                 self._threads.give_up(turn)
             self._keep_in_sight(turn)
         self._conclude(turn, outcome)
-        if has_begun:
+        if turn.has_begun:
             self._leave()
 
     def withdraw(self, turn: Turn, outcome: Outcome) -> None:
         """Let a turn that stands in line come to this outcome; one that has begun goes on."""
-        with self._lock:
-            is_withdrawn = not turn.has_begun and turn.is_first_end()
+        with self.lock:
+            is_withdrawn = not (turn.has_begun or turn.has_ended)
+            turn.has_ended |= is_withdrawn
         if is_withdrawn:
             self._conclude(turn, outcome)
 
@@ -211,29 +268,15 @@ class Turns:
         self._threads.close()
         self.loop.close()
 
-    def _next(self) -> Turn | None:
-        """Take the next turn out of the line, if there is room for one."""
-        with self._lock:
-            while self._line and self._side_by_side < self._concurrency:
-                turn = self._line.popleft()
-                if not turn.has_ended:
-                    turn.has_begun = True
-                    self._side_by_side += 1
-                    return turn
-        return None
-
-    def _go(self, turn: Turn) -> None:
-        if turn.is_async:
-            self.loop.call(self._start_coroutine, turn)
-        else:
-            self._threads.run(turn)
-
     def _leave(self) -> None:
         """Let the next ones begin in the place of a turn that ended."""
-        with self._lock:
-            self._side_by_side -= 1
-        while turn := self._next():
-            self._go(turn)
+        with self.lock:
+            self._line.leave()
+            self._proceed()
+
+    def _proceed(self) -> None:
+        if self._line.proceed() is not None:
+            self._threads.call()
 
     def _conclude(self, turn: Turn, outcome: Outcome) -> None:
         if turn.limit is not None:
@@ -264,7 +307,7 @@ class Turns:
 
     def _keep_in_sight(self, turn: Turn) -> None:
         """Remember a call that may go on: in a thread of its own, or in a coroutine that does not yield."""
-        with self._lock:
+        with self.lock:
             self._outlived = [*(each for each in self._outlived if each.still_runs), turn]
 
     def _start_coroutine(self, turn: Turn) -> None:
@@ -276,6 +319,6 @@ class Turns:
             outcome = self._opened(turn) or turn.sort(await turn.call())
         except BaseException as error:  # noqa: BLE001  a handler may raise anything; the loop must go on
             outcome = turn.failed(error)
-        if turn.is_first_end():
+        if self.is_first_end(turn):
             self._conclude(turn, outcome)
             self._leave()

@@ -53,8 +53,10 @@ class _Settling(Write):
     __slots__ = ("ended", "owner")
 
     def __init__(self, settlement: Settlement, owner: Any) -> None:
-        super().__init__(settlement.command, settlement)
-        self.ended = settlement
+        # One for every attempt: what `super` would do takes as long again.
+        self.command = settlement.command
+        self.settlement = self.ended = settlement
+        self.note = None
         self.owner = owner
 
 

@@ -227,11 +227,11 @@ class Worker:
             if pruned.commands:
                 self._surroundings.observers.pruned(pruned.commands)
 
-    def _on_settled(self, settlement: Settlement, written: Written) -> None:
-        if written.woken or (written.held and settlement.children):
+    def _on_settled(self, settled: Sequence[tuple[Settlement, Written]]) -> None:
+        if any(written.woken or (written.held and settlement.children) for settlement, written in settled):
             self._has_news.set()
         # What is given back says nothing of how quick handlers are.
-        self._ended += not settlement.gives_back
+        self._ended += sum(not settlement.gives_back for settlement, _ in settled)
         self._bell.ring()
 
     def _wind_down(self, runner: Runner) -> None:

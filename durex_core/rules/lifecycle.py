@@ -24,6 +24,7 @@ from durex_core.rules.outcomes import (
 )
 from durex_core.rules.saga import unwind
 
+_COMPLETED = State.COMPLETED  # most end so, and to look it up takes a while
 _LIVE_ENDS = {State.STARTED, State.CANCELLED}
 _REVIVED = frozenset({State.PENDING})
 
@@ -68,7 +69,7 @@ def decide(command: Command, outcome: Outcome, randomness: float) -> Settlement:
     """Turn what happened in an attempt into what is stored; `randomness` in [0, 1) spreads jittered backoff."""
     match ending_of(command) or outcome:
         case Returned(result=result, children=children):
-            return Settlement(command, State.COMPLETED, "completed", result=result, children=children)
+            return Settlement(command, _COMPLETED, "completed", result, None, children)
         case Repeated() as repeated:
             return _repeat(command, repeated)
         case Failed() as failed:

@@ -6,6 +6,7 @@ process at once, and a wake that was not sent by then would come as an echo only
 
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from datetime import timedelta
 
 from durex_core.execution.commits import Written
@@ -52,16 +53,17 @@ class Ledger:
         with self._changed:
             self._open += count
 
-    def settled(self, settlement: Settlement, written: Written) -> None:
-        """Take note of a settlement, and of what came of it."""
+    def settled(self, settled: Sequence[tuple[Settlement, Written]]) -> None:
+        """Take note of settlements, and of what came of them."""
         with self._changed:
-            self._open -= 1
-            self._ready.update(written.woken)
-            if written.held:
-                self._ready.update(queue for queue, delay in settlement.work if delay <= timedelta(0))
-                self._ended.update([settlement.command.name] if settlement.state.is_terminal else [])
-            else:
-                self._lost += 1
+            self._open -= len(settled)
+            for settlement, written in settled:
+                self._ready.update(written.woken)
+                if written.held:
+                    self._ready.update(queue for queue, delay in settlement.work if delay <= timedelta(0))
+                    self._ended.update([settlement.command.name] if settlement.state.is_terminal else [])
+                else:
+                    self._lost += 1
             self._changed.notify_all()
 
     @property

@@ -2,11 +2,12 @@
 
 import queue
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from random import Random
 
 from durex_core.app import Durex
+from durex_core.execution.commits import Written
 from durex_core.execution.runner import Runner
 from durex_core.execution.writer import Writer
 from durex_core.passes.dispatch import dispatch
@@ -115,5 +116,6 @@ class Crew:
             self._runner.wait_until_idle(self._patience.total_seconds())
         self._runner.close()
 
-    def _on_settled(self, settlement: Settlement, *_: object) -> None:
-        self._ended.put(settlement)
+    def _on_settled(self, settled: Sequence[tuple[Settlement, Written]]) -> None:
+        for settlement, _ in settled:
+            self._ended.put(settlement)

@@ -33,7 +33,7 @@ def runner(app, database):
     """A runner that runs one attempt at a time, with the settlements that it told of."""
     writer = Writer(database, lease=LEASE)
     settled = []
-    made = Runner(app.registry, writer, concurrency=1, on_settled=lambda *told: settled.append(told), random=Random(1))
+    made = Runner(app.registry, writer, concurrency=1, on_settled=settled.extend, random=Random(1))
     made.told = settled
     yield made
     made.release("the test is over")
@@ -168,20 +168,19 @@ def test_what_begins_at_the_moment_at_which_it_would_be_given_back_goes_on(app, 
     app.command("wait")(lambda: release.wait(20))
     app.enqueue_many([Spec("wait")] * 2)
     runner.start(claimed(database, "wait", 2))
-    wait_until(lambda: runner.waiting_seconds is not None)
+    wait_until(lambda: sum(running.turn.has_begun for running in runner.running) == 1)
     second = next(running for running in runner.running if not running.turn.has_begun)
     turn, turns = second.turn, runner._turns
 
     # It is looked at, found waiting, and begins before anything is done about it.
-    with turns._lock:
+    with turns.lock:
         giver = threading.Thread(target=turns.withdraw, args=(turn, Released("others may be free")))
         giver.start()
-        turn.has_begun = True
-        turns._line.remove(turn)
-        turns._side_by_side += 1
+        turns._line._size = 2
+        assert turns._line.take() is turn
     giver.join()
     assert not turn.has_ended
-    turns._go(turn)
+    threading.Thread(target=turn.work).start()
     release.set()
     assert runner.wait_until_idle(20)
     assert [settlement.outcome for settlement, _ in runner.told] == ["completed", "completed"]

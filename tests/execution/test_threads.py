@@ -1,6 +1,8 @@
 """Threads of handlers: never more than wanted, replaced when stuck, and gone when the worker is."""
 
+import asyncio
 import threading
+from collections import deque
 from datetime import timedelta
 from random import Random
 
@@ -11,9 +13,10 @@ from staging import wait_until
 from durex_core.clock import monotonic_seconds
 from durex_core.execution.runner import Runner
 from durex_core.execution.threads import Task, Threads
+from durex_core.execution.turns import Turn, Turns
 from durex_core.execution.watch import Watch
 from durex_core.execution.writer import Writer
-from durex_core.rules.outcomes import Failed
+from durex_core.rules.outcomes import Failed, Released, Returned
 from durex_core.store import commands
 
 
@@ -26,15 +29,38 @@ class Work(Task):
 
     def __init__(self, function):
         super().__init__()
-        self.work = function
+        self.function = function
+        self.is_taken = False
+
+    def work(self):
+        """Call it."""
+        self.is_taken = True
+        self.function()
 
 
 class Pool(Threads):
-    """Threads that take functions."""
+    """Threads that take functions from a line in which all may begin at once."""
+
+    def __init__(self, size, watch):
+        self.lock = threading.Lock()
+        self.tasks = deque()
+        super().__init__(size, self, self.lock, watch)
+
+    @property
+    def ready(self):
+        """All of them."""
+        return len(self.tasks)
+
+    def take(self):
+        """Hand out the first."""
+        return self.tasks.popleft() if self.tasks else None
 
     def run(self, function):
+        """Let a thread call a function."""
         task = Work(function)
-        super().run(task)
+        with self.lock:
+            self.tasks.append(task)
+            self.call()
         return task
 
 
@@ -124,18 +150,85 @@ def test_threads_that_wait_are_joined_by_others_at_once(threads):
     assert not together.broken
 
 
-def test_a_task_that_was_given_up_before_it_was_taken_is_not_done(threads):
-    release, done = threading.Event(), threading.Event()
-    for _ in range(3):
-        threads.run(lambda: release.wait(20))
-    given_up = threads.run(done.set)
-    threads.give_up(given_up)
-    release.set()
-    last = threading.Event()
-    threads.run(last.set)
+class FunctionTurn(Turn):
+    """A turn that calls a function."""
 
-    assert last.wait(5)
-    assert (done.is_set(), threads.stuck) == (False, 0)
+    def __init__(self, turns, function):
+        super().__init__(turns, is_async=False)
+        self.call = function
+        self.outcome = None
+
+    def opened(self):
+        """Have no limit."""
+
+    def sort(self, value):
+        """Read nothing into it."""
+        return Returned(value)
+
+    def failed(self, error):
+        """Name it."""
+        return Released(repr(error))
+
+    def conclude(self, outcome):
+        """Remember it."""
+        self.outcome = outcome
+
+
+def test_a_turn_that_was_stopped_in_line_is_not_called_and_takes_no_thread():
+    release, done = threading.Event(), threading.Event()
+    turns = Turns(1)
+    first, stopped, last = (FunctionTurn(turns, call) for call in (lambda: release.wait(20), done.set, lambda: 3))
+    turns.begin([first, stopped, last])
+    wait_until(lambda: first.has_begun)
+    turns.stop(stopped, Released("nobody wants it"))
+    assert (stopped.outcome, stopped.has_begun) == (Released("nobody wants it"), False)
+    release.set()
+
+    wait_until(lambda: last.outcome == Returned(3))
+    assert (done.is_set(), turns.stuck, len(alive("durex-handler"))) == (False, 0, 1)
+    turns.close()
+    wait_until(lambda: not alive("durex-handler"))
+
+
+def test_a_turn_that_was_stopped_when_a_thread_had_just_taken_it_is_not_called():
+    turns = Turns(1)
+    called = []
+    turn = FunctionTurn(turns, lambda: called.append(1))
+    turns._line.join([turn], is_urgent=False)
+    with turns.lock:
+        assert turns._line.take() is turn
+    turns.stop(turn, Released("nobody wants it"))
+    turn.work()
+    assert (called, turn.outcome) == ([], Released("nobody wants it"))
+    turns.close()
+
+
+def test_turns_of_threads_and_of_the_loop_begin_in_the_order_of_the_line():
+    release, released = threading.Event(), asyncio.Event()
+    began = []
+    turns = Turns(2)
+
+    def plain(name):
+        return FunctionTurn(turns, lambda: (began.append(name), release.wait(20)))
+
+    def coroutine(name):
+        async def call():
+            began.append(name)
+            await released.wait()
+
+        turn = FunctionTurn(turns, call)
+        turn.is_async = True
+        return turn
+
+    all_turns = [coroutine("a"), plain("b"), coroutine("c"), plain("d"), plain("e"), coroutine("f")]
+    turns.begin(all_turns)
+    wait_until(lambda: len(began) == 2)
+    assert sorted(began) == ["a", "b"]
+    release.set()
+    turns.loop.call(released.set)
+    wait_until(lambda: all(turn.outcome for turn in all_turns))
+    assert (sorted(began), [turn.has_begun for turn in all_turns]) == (list("abcdef"), [True] * 6)
+    turns.close()
 
 
 def test_a_thread_that_is_at_work_while_they_are_closed_ends_after_it(threads):
@@ -197,8 +290,8 @@ def test_a_timer_that_fires_when_its_attempt_has_just_ended_gives_up_no_thread(a
     runner.start([claimed_command(name="wait", queue="wait")])
     (running,) = runner.running
     turn, turns = running.turn, runner._turns
-    wait_until(lambda: turn.is_taken)
-    assert turn.is_first_end()
+    wait_until(lambda: turn.has_begun)
+    assert turns.is_first_end(turn)
 
     turns.stop(turn, Failed(error_info(), how="timed_out"))
     release.set()
@@ -218,9 +311,7 @@ def test_an_attempt_that_times_out_and_returns_later_is_settled_once(app, databa
 
     enqueued = wait.enqueue()
     writer = Writer(database, lease=LEASE)
-    runner = Runner(
-        app.registry, writer, concurrency=1, on_settled=lambda *heard: settled.append(heard), random=Random(1)
-    )
+    runner = Runner(app.registry, writer, concurrency=1, on_settled=settled.extend, random=Random(1))
     with database.autocommit() as connection:
         (claimed,) = commands.claim(connection, ["wait"], limit=1, lease=LEASE, worker="test").commands
     runner.start([claimed])

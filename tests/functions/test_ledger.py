@@ -32,8 +32,8 @@ def test_nothing_begun_is_done(ledger):
 
 def test_news_gather_until_they_are_taken(ledger):
     ledger.opened(3)
-    ledger.settled(settlement("a"), HELD)
-    ledger.settled(settlement("b", "a"), HELD)
+    ledger.settled([(settlement("a"), HELD)])
+    ledger.settled([(settlement("b", "a"), HELD)])
 
     assert ledger.news(0) == ({"a": 2, "b": 1}, False)
     assert ledger.news(0) == ({}, False)
@@ -42,21 +42,21 @@ def test_news_gather_until_they_are_taken(ledger):
 def test_what_becomes_ready_later_is_no_news(ledger):
     """It had its wakes before the commit."""
     ledger.opened(1)
-    ledger.settled(settlement("a", "b", delay=0.2), HELD)
+    ledger.settled([(settlement("a", "b", delay=0.2), HELD)])
 
     assert ledger.news(60) == ({}, True)
 
 
 def test_the_last_settlement_ends_it(ledger):
     ledger.opened(1)
-    ledger.settled(settlement("a"), HELD)
+    ledger.settled([(settlement("a"), HELD)])
 
     assert ledger.news(60) == ({"a": 1}, True)
     assert ledger.news(60) == ({}, True)
 
 
 def test_settlements_may_come_before_their_attempts_are_counted(ledger):
-    ledger.settled(settlement("a"), HELD)
+    ledger.settled([(settlement("a"), HELD)])
     ledger.opened(1)
 
     assert ledger.news(60) == ({"a": 1}, True)
@@ -64,7 +64,7 @@ def test_settlements_may_come_before_their_attempts_are_counted(ledger):
 
 def test_what_was_not_stored_wakes_nobody_and_is_lost(ledger):
     ledger.opened(1)
-    ledger.settled(settlement("a"), LOST)
+    ledger.settled([(settlement("a"), LOST)])
 
     assert (ledger.news(0), ledger.lost) == (({}, True), 1)
     ledger.begin()
@@ -73,7 +73,7 @@ def test_what_was_not_stored_wakes_nobody_and_is_lost(ledger):
 
 def test_queues_in_which_a_join_became_ready_are_woken_too(ledger):
     ledger.opened(1)
-    ledger.settled(settlement("a"), Written(held=True, woken=("b", "c")))
+    ledger.settled([(settlement("a"), Written(held=True, woken=("b", "c")))])
 
     assert ledger.news(0) == ({"a": 1, "b": 1, "c": 1}, True)
 
@@ -81,14 +81,14 @@ def test_queues_in_which_a_join_became_ready_are_woken_too(ledger):
 def test_what_waits_for_others_is_woken_by_them_alone(ledger):
     waiting = new_command(queue="later", awaits=1)
     ledger.opened(1)
-    ledger.settled(Settlement(claimed_command(), State.COMPLETED, "completed", children=(waiting,)), HELD)
+    ledger.settled([(Settlement(claimed_command(), State.COMPLETED, "completed", children=(waiting,)), HELD)])
 
     assert ledger.news(0) == ({}, True)
 
 
 def test_the_end_of_a_join_that_a_neighbour_wrote_is_told_though_the_own_lease_was_lost(ledger):
     ledger.opened(1)
-    ledger.settled(settlement("a"), Written(held=False, woken=("b",)))
+    ledger.settled([(settlement("a"), Written(held=False, woken=("b",)))])
 
     assert (ledger.news(0), ledger.lost) == (({"b": 1}, True), 1)
 
@@ -97,12 +97,12 @@ def test_news_are_waited_for(ledger):
     ledger.opened(1)
     with ThreadPoolExecutor() as pool:
         news = pool.submit(ledger.news, 60)
-        ledger.settled(settlement("a"), HELD)
+        ledger.settled([(settlement("a"), HELD)])
 
         assert news.result(10) == ({"a": 1}, True)
 
 
 def test_news_are_that_enough_attempts_ended(ledger):
     ledger.opened(3)
-    ledger.settled(settlement(), HELD)
+    ledger.settled([(settlement(), HELD)])
     assert (ledger.open, ledger.news(0, 1), ledger.news(0, 2)) == (2, ({}, False), ({}, True))

@@ -9,6 +9,7 @@ from durex_core.app import Durex
 from durex_core.aws.alarm import AlarmSettings, SchedulerAlarms
 from durex_core.aws.wake import SqsDeadLetters, SqsWake
 from durex_core.execution.commits import Ahead, Commits
+from durex_core.execution.runner import Settled
 from durex_core.operations.alarms import BookedAlarms
 from durex_core.rules.wakes import Due
 from durex_core.serverless.drain import DrainFunction
@@ -19,7 +20,7 @@ from durex_core.testing.cloud import functions
 from durex_core.testing.cloud.connections import SimulatedDatabase
 from durex_core.testing.cloud.functions import Function, Handler
 from durex_core.testing.cloud.queues import Queue
-from durex_core.testing.cloud.runner import OnSettled, SimulatedRunner
+from durex_core.testing.cloud.runner import SimulatedRunner
 from durex_core.testing.cloud.scheduler import SimulatedScheduler
 from durex_core.testing.cloud.sqs import SimulatedSqs
 from durex_core.testing.cloud.world import World
@@ -102,7 +103,7 @@ class Deployment:
     def _worker(self, queue: str, wakes: Queue) -> Handler:
         """Build what an execution environment of a worker builds at its start."""
 
-        def runs(on_settled: OnSettled, ahead: Ahead) -> SimulatedRunner:
+        def runs(on_settled: Settled, ahead: Ahead) -> SimulatedRunner:
             commits = Commits(self._database, lease=LEASE_MARGIN, ahead=ahead, clock=self._world.monotonic)
             return SimulatedRunner(self._world, self._app.registry, commits, self._random, on_settled)
 

@@ -1,7 +1,7 @@
 """The runner of a simulated worker: real handlers, outcomes and rules, side by side in virtual time."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 from random import Random
@@ -11,6 +11,7 @@ from durex_core import current
 from durex_core.errors import DatabaseError
 from durex_core.execution import attempt
 from durex_core.execution.commits import Commits, Written
+from durex_core.execution.runner import Settled
 from durex_core.facts import AttemptFacts
 from durex_core.handlers.handler import Handler, Hook
 from durex_core.model import Command, Ending, ErrorInfo
@@ -21,8 +22,6 @@ from durex_core.rules.outcomes import Failed, HandlerMissing, Outcome, Settlemen
 from durex_core.testing.cloud.lives import Process, Stopped
 from durex_core.testing.cloud.settling import SimulatedWriter
 from durex_core.testing.cloud.world import World
-
-OnSettled = Callable[[Settlement, Written], None]
 
 
 class SimulatedRunner:
@@ -35,9 +34,7 @@ class SimulatedRunner:
 
     stuck = 0
 
-    def __init__(
-        self, world: World, registry: Registry, commits: Commits, random: Random, on_settled: OnSettled
-    ) -> None:
+    def __init__(self, world: World, registry: Registry, commits: Commits, random: Random, on_settled: Settled) -> None:
         """Run the commands of a registry and settle them by `commits`."""
         self._world = world
         self._registry = registry
@@ -65,7 +62,7 @@ class SimulatedRunner:
             written = self._writer.settle(settlement)
         is_held = isinstance(written, Written) and written.held
         self._world.note(f"  {settlement.outcome}, {'held' if is_held else 'LOST'}")
-        self._on_settled(settlement, written if isinstance(written, Written) else Written(held=False))
+        self._on_settled([(settlement, written if isinstance(written, Written) else Written(held=False))])
 
     def _outcome(self, command: Command, within: timedelta | None) -> Outcome:
         """Run the handler, for as long as the attempt may take."""

@@ -1,5 +1,6 @@
 """How a simulated worker settles attempts: groups share a commit, and the invocation waits for their ends."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
@@ -23,9 +24,9 @@ class SimulatedLedger(Ledger):
         self._world = world
         self._reader: Process | None = None
 
-    def settled(self, settlement: Settlement, written: Written) -> None:
-        """Take note of a settlement, and tell whoever waits for news."""
-        super().settled(settlement, written)
+    def settled(self, settled: Sequence[tuple[Settlement, Written]]) -> None:
+        """Take note of settlements, and tell whoever waits for news."""
+        super().settled(settled)
         if self._reader is not None:
             self._world.processes.rouse(self._reader)
 
