@@ -16,9 +16,10 @@ def ending_of(command: Command) -> Outcome | None:
     if command.ending is not None:
         error = _ending_error(command)
         return GivenUp(error) if command.ending is Ending.FAILED else Expired(error)
-    if command.is_overdrawn:
+    # Most have neither a past nor a time by which they expire, and every command is asked twice.
+    if command.history and command.is_overdrawn:
         return Crashed()
-    return Expired() if command.is_overdue else None
+    return Expired() if command.expires_at is not None and command.is_overdue else None
 
 
 def recovered(settlement: Settlement, children: tuple[NewCommand, ...]) -> Settlement:
