@@ -23,6 +23,7 @@ from durex_core.execution.writer import Ended, Writer
 from durex_core.handlers.handler import Handler, Hook
 from durex_core.model import Command, Ending, ErrorInfo, Recovery
 from durex_core.registry import Registry
+from durex_core.rules.ahead import Tally
 from durex_core.rules.endings import ending_of, hook_failed, recovered
 from durex_core.rules.lifecycle import decide
 from durex_core.rules.outcomes import Failed, HandlerMissing, Outcome, Released, Returned, Settlement
@@ -90,6 +91,11 @@ class Runner:
         """For how long the first of those that have not begun has waited; None: all have begun."""
         since_seconds = self._turns.waits_since_seconds
         return None if since_seconds is None else monotonic_seconds() - since_seconds
+
+    @property
+    def tally(self) -> Tally:
+        """How many handlers came to an end of their own, and how long there was one to be called."""
+        return self._turns.tally
 
     @property
     def stuck(self) -> int:

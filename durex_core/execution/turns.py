@@ -9,7 +9,7 @@ import logging
 import threading
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +22,7 @@ from durex_core.execution.crossings import Crossings
 from durex_core.execution.loop import Loop
 from durex_core.execution.threads import Task, Threads
 from durex_core.execution.watch import Watch
+from durex_core.rules.ahead import Tally
 from durex_core.rules.outcomes import Outcome, Released
 
 _log = logging.getLogger(__name__)
@@ -121,6 +122,14 @@ class Line:
         self._go = go
         self._turns: deque[Turn] = deque()
         self._side_by_side = 0
+        self._ended = 0
+        self._busy_seconds = 0.0
+        self._busy_since_seconds = 0.0
+
+    def tally(self, now_seconds: float) -> Tally:
+        """Return how many ended so far, and how long there was somebody here."""
+        busy_seconds = now_seconds - self._busy_since_seconds if self._turns or self._side_by_side else 0.0
+        return Tally(self._ended, self._busy_seconds + busy_seconds)
 
     @property
     def ready(self) -> int:
@@ -137,13 +146,21 @@ class Line:
             turns.popleft()
         return None
 
-    def join(self, turns: Iterable[Turn], *, is_urgent: bool) -> None:
+    def join(self, turns: Sequence[Turn], now_seconds: float, *, is_urgent: bool) -> None:
         """Let turns stand in line, in this order, the urgent ones before all others."""
+        if not (self._turns or self._side_by_side):
+            self._busy_since_seconds = now_seconds
+        for turn in turns:
+            turn.waits_since_seconds = now_seconds
         self._turns.extendleft(turns) if is_urgent else self._turns.extend(turns)
 
-    def leave(self) -> None:
-        """Make room for another one."""
+    def leave(self, outcome: Outcome) -> None:
+        """Make room for another one: somebody's call came to this."""
         self._side_by_side -= 1
+        # What is given back says nothing of how quick handlers are.
+        self._ended += not isinstance(outcome, Released)
+        if not (self._turns or self._side_by_side):
+            self._busy_seconds += monotonic_seconds() - self._busy_since_seconds
 
     def proceed(self) -> Turn | None:
         """Begin what there is room for, until the next is one for a thread; return that one."""
@@ -198,17 +215,20 @@ class Turns:
             first = self._line.first()
             return None if first is None else first.waits_since_seconds
 
+    @property
+    def tally(self) -> Tally:
+        """How many calls came to an end of their own, and how long there was somebody to call."""
+        with self.lock:
+            return self._line.tally(monotonic_seconds())
+
     def crossings(self) -> Crossings:
         """Return the crossings of a new turn."""
         return Crossings(self.loop.asyncio)
 
     def begin(self, turns: Sequence[Turn], *, is_urgent: bool = False) -> None:
         """Let turns begin, in this order, as far as there is room; the others stand in line, the urgent ones first."""
-        now_seconds = monotonic_seconds()
-        for turn in turns:
-            turn.waits_since_seconds = now_seconds
         with self.lock:
-            self._line.join(turns, is_urgent=is_urgent)
+            self._line.join(turns, monotonic_seconds(), is_urgent=is_urgent)
             self._proceed()
 
     def take(self, turn: Turn) -> None:
@@ -221,7 +241,7 @@ class Turns:
             self._conclude(turn, outcome)
             # Its thread takes the next one by itself.
             with self.lock:
-                self._line.leave()
+                self._line.leave(outcome)
 
     def is_first_end(self, turn: Turn) -> bool:
         """Say whether this call, of all those that may come, is the one that ends the turn."""
@@ -244,7 +264,7 @@ class Turns:
             self._keep_in_sight(turn)
         self._conclude(turn, outcome)
         if turn.has_begun:
-            self._leave()
+            self._leave(outcome)
 
     def withdraw(self, turn: Turn, outcome: Outcome) -> None:
         """Let a turn that stands in line come to this outcome; one that has begun goes on."""
@@ -268,10 +288,10 @@ class Turns:
         self._threads.close()
         self.loop.close()
 
-    def _leave(self) -> None:
+    def _leave(self, outcome: Outcome) -> None:
         """Let the next ones begin in the place of a turn that ended."""
         with self.lock:
-            self._line.leave()
+            self._line.leave(outcome)
             self._proceed()
 
     def _proceed(self) -> None:
@@ -321,4 +341,4 @@ class Turns:
             outcome = turn.failed(error)
         if self.is_first_end(turn):
             self._conclude(turn, outcome)
-            self._leave()
+            self._leave(outcome)

@@ -83,7 +83,6 @@ class Worker:
         self._retention = retention or RetentionPolicy()
         self._surroundings = surroundings or Surroundings()
         self._is_stopping = False
-        self._ended = 0
         self._pace = Pace()
         self._has_news = threading.Event()
         self._rest = Rest(self._bell, lease)
@@ -176,7 +175,7 @@ class Worker:
 
     def _wanted(self, runner: Runner) -> int:
         """Return how many commands to claim now."""
-        pace = self._pace.look(self._ended, monotonic_seconds())
+        pace = self._pace.look(runner.tally, monotonic_seconds())
         return to_claim(self._concurrency, runner.unsettled, pace)
 
     def _next_due(self, queues: Sequence[str]) -> float:
@@ -230,8 +229,6 @@ class Worker:
     def _on_settled(self, settled: Sequence[tuple[Settlement, Written]]) -> None:
         if any(written.woken or (written.held and settlement.children) for settlement, written in settled):
             self._has_news.set()
-        # What is given back says nothing of how quick handlers are.
-        self._ended += sum(not settlement.gives_back for settlement, _ in settled)
         self._bell.ring()
 
     def _wind_down(self, runner: Runner) -> None:

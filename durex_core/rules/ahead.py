@@ -5,12 +5,15 @@ therefore claims what it will have run a moment later; one whose handlers take t
 leaves what it cannot run yet to others.
 """
 
+from dataclasses import dataclass
+
 AHEAD_SECONDS = 0.1
 """For how long, at the pace of late, what is claimed ahead waits for its turn."""
 
 MOST_AHEAD = 2000
 
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.005
+_LATELY_SECONDS = 1.0
 
 
 def to_claim(concurrency: int, unsettled: int, ended_a_second: float) -> int:
@@ -23,19 +26,30 @@ def to_claim(concurrency: int, unsettled: int, ended_a_second: float) -> int:
     return min(missing, MOST_AHEAD // 2) if missing > ahead // 2 else 0
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many handlers came to an end of their own so far, and how long, in all, at least one was to be called."""
+
+    ended: int = 0
+    busy_seconds: float = 0.0
+
+
 class Pace:
-    """How many attempts end in a second, of late; a moment without any is noticed at the next look."""
+    """How many handlers end in a second, of late, while there is work for them: waiting for a claim does not count."""
 
     def __init__(self) -> None:
         """Begin without any."""
-        self._ended = 0
+        self._tally = Tally()
         self._seconds = 0.0
         self._ended_a_second = 0.0
 
-    def look(self, ended: int, seconds: float) -> float:
-        """Take a count of all that ever ended, at a moment of a monotonic clock, and return the pace."""
-        passed = seconds - self._seconds
-        if passed >= _LOOK_SECONDS:
-            self._ended_a_second = (ended - self._ended) / passed
-            self._ended, self._seconds = ended, seconds
+    def look(self, tally: Tally, seconds: float) -> float:
+        """Take a tally at a moment of a monotonic clock, and return the pace; it is forgotten after an idle second."""
+        ended, busy_seconds = tally.ended - self._tally.ended, tally.busy_seconds - self._tally.busy_seconds
+        is_first = self._ended_a_second == 0.0 and ended > 0
+        if busy_seconds >= _LOOK_SECONDS or (is_first and busy_seconds > 0):
+            self._ended_a_second = ended / busy_seconds
+            self._tally, self._seconds = tally, seconds
+        elif seconds - self._seconds > _LATELY_SECONDS:
+            self._ended_a_second = 0.0
         return self._ended_a_second

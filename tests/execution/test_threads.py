@@ -194,7 +194,7 @@ def test_a_turn_that_was_stopped_when_a_thread_had_just_taken_it_is_not_called()
     turns = Turns(1)
     called = []
     turn = FunctionTurn(turns, lambda: called.append(1))
-    turns._line.join([turn], is_urgent=False)
+    turns._line.join([turn], 0.0, is_urgent=False)
     with turns.lock:
         assert turns._line.take() is turn
     turns.stop(turn, Released("nobody wants it"))

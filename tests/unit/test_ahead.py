@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durex_core.rules.ahead import MOST_AHEAD, Pace, to_claim
+from durex_core.rules.ahead import MOST_AHEAD, Pace, Tally, to_claim
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,17 @@ def test_there_are_never_more_than_can_run_and_the_most_ahead(concurrency, unset
     assert unsettled > 0 or wanted > 0
 
 
-def test_the_pace_is_what_ended_since_the_last_look():
+def test_the_pace_is_what_ended_since_the_last_look_in_the_time_in_which_there_was_work():
     pace = Pace()
-    assert pace.look(0, 100.0) == 0.0
-    assert pace.look(500, 100.5) == 1000.0
-    assert pace.look(510, 100.501) == 1000.0  # too soon to say
-    assert pace.look(600, 101.5) == 100.0
-    assert pace.look(600, 200.0) == 0.0
+    assert pace.look(Tally(0, 0.0), 100.0) == 0.0
+    assert pace.look(Tally(10, 0.001), 100.2) == 10_000.0  # the first ones say something at once
+    assert pace.look(Tally(11, 0.002), 100.3) == 10_000.0  # too soon to say
+    assert pace.look(Tally(110, 0.101), 101.0) == 1000.0
+    assert pace.look(Tally(110, 1.101), 102.0) == 0.0  # all are slow now
+
+
+def test_the_pace_of_who_was_idle_is_forgotten():
+    pace = Pace()
+    assert pace.look(Tally(100, 0.1), 100.0) == 1000.0
+    assert pace.look(Tally(100, 0.1), 100.9) == 1000.0
+    assert pace.look(Tally(100, 0.1), 101.1) == 0.0
