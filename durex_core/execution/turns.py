@@ -8,8 +8,7 @@ import asyncio
 import logging
 import threading
 from abc import abstractmethod
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +18,7 @@ from durex_core import current
 from durex_core.clock import monotonic_seconds
 from durex_core.execution.context import AsyncContext, Context
 from durex_core.execution.crossings import Crossings
+from durex_core.execution.line import Line
 from durex_core.execution.loop import Loop
 from durex_core.execution.threads import Task, Threads
 from durex_core.execution.watch import Watch
@@ -111,77 +111,6 @@ class Turn(Task):
     def work(self) -> None:
         """Call a plain function, in a thread."""
         self.turns.take(self)
-
-
-class Line:
-    """Turns that stand in line until there is room for them among those that are called side by side."""
-
-    def __init__(self, size: int, go: Callable[[Turn], None]) -> None:
-        """Let at most `size` turns be called side by side; `go` begins those that are not for a thread."""
-        self._size = size
-        self._go = go
-        self._turns: deque[Turn] = deque()
-        self._side_by_side = 0
-        self._ended = 0
-        self._busy_seconds = 0.0
-        self._busy_since_seconds = 0.0
-
-    def tally(self, now_seconds: float) -> Tally:
-        """Return how many ended so far, and how long there was somebody here."""
-        busy_seconds = now_seconds - self._busy_since_seconds if self._turns or self._side_by_side else 0.0
-        return Tally(self._ended, self._busy_seconds + busy_seconds)
-
-    @property
-    def ready(self) -> int:
-        """How many may begin now, at most."""
-        return min(len(self._turns), self._size - self._side_by_side)
-
-    def first(self) -> Turn | None:
-        """Return who is next, if somebody is."""
-        turns = self._turns
-        while turns:
-            turn = turns[0]
-            if not turn.has_ended:
-                return turn
-            turns.popleft()
-        return None
-
-    def join(self, turns: Sequence[Turn], now_seconds: float, *, is_urgent: bool) -> None:
-        """Let turns stand in line, in this order, the urgent ones before all others."""
-        if not (self._turns or self._side_by_side):
-            self._busy_since_seconds = now_seconds
-        for turn in turns:
-            turn.waits_since_seconds = now_seconds
-        self._turns.extendleft(turns) if is_urgent else self._turns.extend(turns)
-
-    def leave(self, outcome: Outcome) -> None:
-        """Make room for another one: somebody's call came to this."""
-        self._side_by_side -= 1
-        # What is given back says nothing of how quick handlers are.
-        self._ended += not isinstance(outcome, Released)
-        if not (self._turns or self._side_by_side):
-            self._busy_seconds += monotonic_seconds() - self._busy_since_seconds
-
-    def proceed(self) -> Turn | None:
-        """Begin what there is room for, until the next is one for a thread; return that one."""
-        while self._side_by_side < self._size and (turn := self.first()) is not None:
-            if not turn.is_async:
-                return turn
-            self._begin(turn)
-            self._go(turn)
-        return None
-
-    def take(self) -> Turn | None:
-        """Hand out the next one that is for a thread, if there is room for it and those before it."""
-        turn = self.proceed()
-        if turn is not None:
-            self._begin(turn)
-        return turn
-
-    def _begin(self, turn: Turn) -> None:
-        self._turns.popleft()
-        turn.has_begun = True
-        self._side_by_side += 1
 
 
 class Turns:

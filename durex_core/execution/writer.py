@@ -22,7 +22,7 @@ from durex_core.rules.outcomes import Settlement
 from durex_core.store import commands
 from durex_core.store.database import Database
 
-_GROUP = 500
+_GROUP = 1000
 _LONGEST_SECONDS = 0.005
 _PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0)
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 AHEAD_SECONDS = 0.1
 """For how long, at the pace of late, what is claimed ahead waits for its turn."""
 
-MOST_AHEAD = 2000
+MOST_AHEAD = 4000
+MOST_AT_ONCE = 1000
 
 _LOOK_SECONDS = 0.005
 _LATELY_SECONDS = 1.0
@@ -19,11 +20,12 @@ _LATELY_SECONDS = 1.0
 def to_claim(concurrency: int, unsettled: int, ended_a_second: float) -> int:
     """Return how many commands to claim now, where at most `concurrency` run side by side and so many are unsettled.
 
-    0: enough are there. Who claims ahead does so by halves, so that each claim is worth its while.
+    0: enough are there. Who claims ahead does so by halves, or by as many as a claim may take, so that each is worth
+    its while.
     """
     ahead = min(MOST_AHEAD, int(ended_a_second * AHEAD_SECONDS))
     missing = concurrency + ahead - unsettled
-    return min(missing, MOST_AHEAD // 2) if missing > ahead // 2 else 0
+    return min(missing, MOST_AT_ONCE) if missing > min(ahead // 2, MOST_AT_ONCE - 1) else 0
 
 
 @dataclass(frozen=True, slots=True)

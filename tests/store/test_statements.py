@@ -77,7 +77,9 @@ def test_both_dialects_return_the_same_columns(connections: dict[Dialect, Connec
         assert len(postgres) == len(set(postgres)), name
 
 
-def test_a_claimed_row_has_every_column_of_its_table_but_what_the_claim_gives_all_of_them(connections: dict[Dialect, Connection]):
+def test_a_claimed_row_has_every_column_of_its_table_but_what_the_claim_gives_all_of_them(
+    connections: dict[Dialect, Connection],
+):
     for dialect in DIALECTS:
         claimed = columns(connections[dialect], "commands/claim")
         found = columns(connections[dialect], "commands/get")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from durex_core.rules.ahead import MOST_AHEAD, Pace, Tally, to_claim
+from durex_core.rules.ahead import MOST_AHEAD, MOST_AT_ONCE, Pace, Tally, to_claim
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,9 @@ from durex_core.rules.ahead import MOST_AHEAD, Pace, Tally, to_claim
         (10, 10, 1000.0, 100),  # 100 of them end within the tenth of a second for which one may wait
         (10, 50, 1000.0, 60),
         (10, 61, 1000.0, 0),  # less than half of what is ahead is missing
-        (10, 0, 1e9, MOST_AHEAD // 2),  # no claim takes more than that
+        (10, 0, 1e9, MOST_AT_ONCE),  # no claim takes more than that
+        (10, MOST_AHEAD + 11 - MOST_AT_ONCE, 1e9, 0),
+        (10, MOST_AHEAD + 10 - MOST_AT_ONCE, 1e9, MOST_AT_ONCE),  # what one may take is missing
     ],
 )
 def test_what_is_claimed_waits_for_a_tenth_of_a_second_at_most(concurrency, unsettled, pace, wanted):
