@@ -3,10 +3,12 @@
 A payload is checked here twice, in the same way: when it is enqueued and when its handler is about to run.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 from uuid import UUID
+
+from pydantic_core import from_json
 
 from durex_core.errors import RegistrationError, UnknownCommand
 from durex_core.handlers import options, payloads, registration
@@ -155,11 +157,11 @@ class Registry:
         """
         known = self._handlers.get(spec.name) if parent is None and options.is_bare(spec) else None
         if known and join_id is None and not awaits:
-            payload, _ = self._payload(known, spec)
+            payload = self._payload(known, spec)
             return NewCommand(command_id, known.name, known.queue, payload, **known.stored)
         spec = options.check(spec)
         handler = self._handler(spec)
-        payload, _ = self._payload(handler, spec)
+        payload = self._payload(handler, spec)
         chosen = _merged(handler, spec)
         if parent is not None:
             chosen.setdefault("traceparent", parent.traceparent)
@@ -188,20 +190,29 @@ class Registry:
         payloads.encode(plain, self.max_payload_bytes)
         return plain
 
-    def payload_text(self, spec: Spec) -> str | None:
-        """Check the payload of a spec whose name is known and return its JSON, or None if it has none.
+    def payload_texts(self, specs: Sequence[Spec]) -> list[bytes]:
+        """Check the payloads of many specs whose names are known, all in one pass, and return their JSON.
 
         Raises:
-            InvalidPayload: it was refused.
+            InvalidPayload: one is refused by `prepare`, too, which says why.
         """
-        payload, text = self._payload(self._handlers[spec.name], spec)
-        return None if payload is None else text
+        texts = payloads.all_prepared((spec.payload for spec in specs), self.max_payload_bytes)
+        if all(self._handlers[name].takes_anything for name in {spec.name for spec in specs}):
+            return texts
+        return [self._fitted(self._handlers[spec.name], text) for spec, text in zip(specs, texts, strict=True)]
 
-    def _payload(self, handler: Handler, spec: Spec) -> tuple[Any, str]:
-        """Return the payload of a spec as plain JSON that its handler takes: its value, and its text."""
+    def _payload(self, handler: Handler, spec: Spec) -> Any:
+        """Return the payload of a spec as plain JSON that its handler takes."""
         payload, text = payloads.prepared(spec.payload, handler.default_payload, self.max_payload_bytes)
-        handler.check(payload, text)
-        return payload, text
+        handler.check_text(text)
+        return payload
+
+    def _fitted(self, handler: Handler, text: bytes) -> bytes:
+        """Return the JSON of a payload that its handler takes, completed by the handler's default."""
+        if handler.default_payload is not None:
+            _, text = payloads.prepared(from_json(text), handler.default_payload, self.max_payload_bytes)
+        handler.check_text(text)
+        return text
 
     def _handler(self, spec: Spec) -> Handler:
         """Return the handler of a spec whose names are all known."""

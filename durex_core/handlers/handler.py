@@ -17,6 +17,9 @@ from durex_core.spec import CommandOptions, Spec
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+NOTHING = b"null"
+"""The JSON text of no payload."""
+
 ErrorTypes = tuple[type[BaseException], ...]
 
 
@@ -95,16 +98,25 @@ class Handler:
     on_expired: Hook | None = None
     is_permanent: bool = False
 
-    def check(self, payload: Any, text: str | None = None) -> None:
-        """Refuse a plain JSON payload that the handler could not take; its JSON text spares making it again.
+    @property
+    def takes_anything(self) -> bool:
+        """Whether it takes any payload, as it comes."""
+        return self.takes_payload and self.payload_type is None and self.default_payload is None
+
+    def check(self, payload: Any) -> None:
+        """Refuse a plain JSON payload that the handler could not take.
 
         Raises:
             InvalidPayload: it does not fit; every fault is named by its field.
         """
-        if not self.takes_payload and payload is not None:
+        self.check_text(strict_json.encode(payload).encode())
+
+    def check_text(self, text: bytes) -> None:
+        """Do what `check` does, with a payload's JSON text."""
+        if not self.takes_payload and text != NOTHING:
             raise InvalidPayload("payload", f"command {self.name!r} takes no payload")
         if self.payload_type is not None:
-            payloads.read(self.payload_type, text or strict_json.encode(payload), self.upcast)
+            payloads.read(self.payload_type, text, self.upcast)
 
     def decode(self, payload: Any) -> Any:
         """Turn a plain JSON payload into what the handler's annotation asks for."""

@@ -1,6 +1,6 @@
 """Payloads: from any value to plain JSON that both databases hold, and from there to what a handler asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -32,7 +32,7 @@ def plain(payload: Any) -> Any:
         raise _refused(error) from None
 
 
-def prepared(payload: Any, default: Any, max_bytes: int) -> tuple[Any, str]:
+def prepared(payload: Any, default: Any, max_bytes: int) -> tuple[Any, bytes]:
     """Return a payload as plain JSON values, completed by a default, and their text.
 
     Raises:
@@ -43,11 +43,27 @@ def prepared(payload: Any, default: Any, max_bytes: int) -> tuple[Any, str]:
         value = strict_json.plain(payload)
         if default is not None:
             value = filled(value, default)
-        text = strict_json.encode(value)
+        text = strict_json.encode(value).encode()
     except strict_json.NotPlainJson as error:
         raise _refused(error) from None
     _check_size(text, max_bytes)
     return value, text
+
+
+def all_prepared(payloads: Iterable[Any], max_bytes: int) -> list[bytes]:
+    """Return the JSON texts of many payloads, which need no completion by a default, in one pass.
+
+    Raises:
+        InvalidPayload: one of them is refused by `prepared`, too, which says why.
+    """
+    try:
+        texts = strict_json.encode_all(payloads)
+    except strict_json.NotPlainJson as error:
+        raise _refused(error) from None
+    if max(map(len, texts), default=0) > min(MAX_NESTING, max_bytes):
+        for text in texts:
+            _check_size(text, max_bytes)
+    return texts
 
 
 def encode(payload: Any, max_bytes: int) -> str:
@@ -61,7 +77,7 @@ def encode(payload: Any, max_bytes: int) -> str:
         text = strict_json.encode(payload)
     except strict_json.NotPlainJson as error:
         raise _refused(error) from None
-    _check_size(text, max_bytes)
+    _check_size(text.encode(), max_bytes)
     return text
 
 
@@ -74,7 +90,7 @@ def filled(payload: Any, default: Any) -> Any:
     return payload
 
 
-def read(payload_type: "TypeAdapter[Any]", text: str, upcast: Upcast | None = None) -> Any:
+def read(payload_type: "TypeAdapter[Any]", text: str | bytes, upcast: Upcast | None = None) -> Any:
     """Turn JSON text into a type; `upcast` may bring a payload of an older form into the form of today.
 
     Raises:
@@ -97,7 +113,7 @@ def faults(error: ValidationError, root: str) -> tuple[str, str]:
     return field, f"{reason}{more}"
 
 
-def _read_upcast(payload_type: "TypeAdapter[Any]", text: str, upcast: Upcast, before: InvalidPayload) -> Any:
+def _read_upcast(payload_type: "TypeAdapter[Any]", text: str | bytes, upcast: Upcast, before: InvalidPayload) -> Any:
     try:
         upcasted = strict_json.encode(strict_json.plain(upcast(from_json(text))))
         return payload_type.validate_json(upcasted)
@@ -109,15 +125,15 @@ def _read_upcast(payload_type: "TypeAdapter[Any]", text: str, upcast: Upcast, be
     raise InvalidPayload(before.field, f"{before.reason}; {after}") from cause
 
 
-def _check_size(text: str, max_bytes: int) -> None:
-    size = len(text.encode())
+def _check_size(text: bytes, max_bytes: int) -> None:
+    size = len(text)
     if size > max_bytes:
         raise PayloadTooLarge(size, max_bytes)
-    if size > MAX_NESTING and text.count("[") + text.count("{") > MAX_NESTING:
+    if size > MAX_NESTING and text.count(b"[") + text.count(b"{") > MAX_NESTING:
         _check_nesting(text)
 
 
-def _check_nesting(text: str) -> None:
+def _check_nesting(text: bytes) -> None:
     try:
         from_json(text)
     except ValueError:

@@ -142,7 +142,7 @@ def _check_error(where: str, parameter: str, hints: dict[str, Any]) -> None:
 
 
 def _payload_type(where: str, parameter: str | None, hints: dict[str, Any]) -> "TypeAdapter[Any] | None":
-    if parameter is None or parameter not in hints:
+    if parameter is None or hints.get(parameter, Any) in (Any, object):
         return None
     from pydantic import TypeAdapter  # noqa: PLC0415  slow to import, and handlers without a payload do without
 

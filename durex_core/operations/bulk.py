@@ -1,30 +1,30 @@
 """Bulk enqueue: many specs that are names and payloads and nothing else, prepared while the database stores them.
 
-Nothing but an id, some JSON and an answer is made for each, and no more than a block of them is under way at a time.
+They are prepared a block at a time, and what is done in a block is done for all of it at once: a call for each of them
+would take longer than the database does.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from itertools import repeat
 from operator import attrgetter
-from uuid import UUID
 
 from durex_core import current
 from durex_core.clock import monotonic_seconds
 from durex_core.errors import InvalidSpec
 from durex_core.execution.commits import announced
 from durex_core.handlers.options import is_bare
-from durex_core.ids import new_ids
+from durex_core.ids import new_id, new_ids
 from durex_core.model import Enqueued
 from durex_core.observer import Observer
 from durex_core.operations.wake import Wake
 from durex_core.registry import Registry
-from durex_core.rules.wakes import due_by_queue
+from durex_core.rules.wakes import Due
 from durex_core.spec import Spec
 from durex_core.store import bulk
 from durex_core.store.database import Connection, Database
 
-_IDS_AT_ONCE = 1000
-_NOW = timedelta(0)
+_BLOCK = 250
 _name = attrgetter("name")
 
 
@@ -43,11 +43,14 @@ def enqueue(database: Database, registry: Registry, wake: Wake, specs: Sequence[
         InvalidSpec: one of the payloads was refused; nothing was stored.
     """
     templates = {template.name: template for template in registry.templates}
-    due = due_by_queue((templates[name].queue, _NOW) for name in map(_name, specs))
+    counts: Counter[str] = Counter()
+    for name, count in Counter(map(_name, specs)).items():
+        counts[templates[name].queue] += count
+    due = {queue: Due(count=count) for queue, count in counts.items()}
 
     def store(connection: Connection) -> list[Enqueued]:
         enqueued: list[Enqueued] = []
-        bulk.copy_alike(connection, templates, _prepared(registry, specs, enqueued))
+        bulk.copy_alike(connection, templates, _blocks(registry, specs, enqueued))
         return enqueued
 
     enqueued = announced(lambda: wake.ahead(due), lambda: database.transact(store), monotonic_seconds)
@@ -55,16 +58,25 @@ def enqueue(database: Database, registry: Registry, wake: Wake, specs: Sequence[
     return enqueued
 
 
-def _prepared(
-    registry: Registry, specs: Sequence[Spec], enqueued: list[Enqueued]
-) -> Iterator[tuple[str, UUID, str | None]]:
-    """Yield the name, the id and the payload of each command, and note its answer."""
-    try:
-        for at in range(0, len(specs), _IDS_AT_ONCE):
-            some = specs[at : at + _IDS_AT_ONCE]
-            for spec, command_id in zip(some, new_ids(len(some)), strict=True):
-                yield spec.name, command_id, registry.payload_text(spec)
-                enqueued.append(Enqueued(command_id, created=True))
-    except InvalidSpec as error:
-        error.add_note(f"in spec {len(enqueued)} of {len(specs)}, counted from 0; none of them was stored")
-        raise
+def _blocks(registry: Registry, specs: Sequence[Spec], enqueued: list[Enqueued]) -> Iterator[bulk.Block]:
+    """Yield the names, the ids and the payloads of the commands, and note their answers."""
+    for at in range(0, len(specs), _BLOCK):
+        some = specs[at : at + _BLOCK]
+        try:
+            texts = registry.payload_texts(some)
+        except InvalidSpec:
+            _refuse(registry, specs, at)
+            raise
+        ids = new_ids(len(some))
+        yield map(_name, some), ids, texts
+        enqueued += map(Enqueued, ids, repeat(object=True))
+
+
+def _refuse(registry: Registry, specs: Sequence[Spec], at: int) -> None:
+    """Refuse the first of a block's specs that is at fault, with all that there is to say of it."""
+    for place, spec in enumerate(specs[at : at + _BLOCK], at):
+        try:
+            registry.prepare(spec, new_id())
+        except InvalidSpec as error:
+            error.add_note(f"in spec {place} of {len(specs)}, counted from 0; none of them was stored")
+            raise

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby, islice, repeat
 from operator import attrgetter
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
@@ -23,9 +23,10 @@ LEAST = 200
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # Postgres's own
 _MICROSECOND = timedelta(microseconds=1)
-_BLOCK_BYTES = 64 * 1024
+_AT_ONCE = 250
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
+_NOTHING = b"null"
 _NULL = b"\xff\xff\xff\xff"
 _size = struct.Struct("!i").pack
 
@@ -83,8 +84,11 @@ _equal = attrgetter(
 _same = attrgetter(*_BY_IDENTITY)
 
 
-Row = tuple[bytes, UUID, str | None]
+Row = tuple[bytes, UUID, bytes]
 """What a command has in common with others, its id, and its payload as JSON."""
+
+Block = tuple[Iterable[str], Iterable[UUID], Iterable[bytes]]
+"""The names of some commands, their ids, and their payloads as JSON."""
 
 
 @runtime_checkable
@@ -107,25 +111,27 @@ def copy(connection: Connection, new: Sequence[NewCommand], *, now: datetime | N
     free = [command for command in new if command.unique_key is None]
     if len(free) < LEAST:
         return list(new)
-    connection.copy(_COPY, _blocks(_rows(free, _present(connection, now))))
+    rows = _rows(free, _present(connection, now))
+    some = iter(lambda: tuple(islice(rows, _AT_ONCE)), ())
+    connection.copy(_COPY, _framed(_block(*zip(*each, strict=True)) for each in some))
     return [command for command in new if command.unique_key is not None]
 
 
 def copy_alike(
     connection: Connection,
     templates: Mapping[str, NewCommand],
-    new: Iterable[tuple[str, UUID, str | None]],
+    blocks: Iterable[Block],
     *,
     now: datetime | None = None,
 ) -> None:
-    """Store commands that are their template but for their ids and payloads: the name of each, its id, its JSON.
+    """Store commands that are their template, by name, but for their ids and payloads.
 
-    They may be made while those before them are stored.
+    A block of them may be made while those before it are stored.
     """
     assert isinstance(connection, Copying)
     present = _present(connection, now)
     shared = {name: _shared(template, present) for name, template in templates.items()}
-    connection.copy(_COPY, _blocks((shared[name], command_id, text) for name, command_id, text in new))
+    connection.copy(_COPY, _framed(_block(map(shared.__getitem__, names), ids, texts) for names, ids, texts in blocks))
 
 
 def _present(connection: Connection, now: datetime | None) -> datetime:
@@ -139,22 +145,19 @@ def _rows(new: Iterable[NewCommand], now: datetime) -> Iterator[Row]:
         shared = b""
         for command in alike:
             shared = shared or _shared(command, now)
-            yield shared, command.id, None if command.payload is None else strict_json.encode(command.payload)
+            yield shared, command.id, _json(command.payload)
 
 
-def _blocks(new: Iterable[Row]) -> Iterator[bytes]:
-    block = bytearray(_HEADER)
-    for shared, command_id, text in new:
-        payload = b"" if text is None else text.encode()
-        block += _BEFORE_ID
-        block += command_id.bytes
-        block += shared
-        block += _NULL if text is None else _size(len(payload))
-        block += payload
-        if len(block) >= _BLOCK_BYTES:
-            yield bytes(block)
-            block.clear()
-    yield bytes(block + _TRAILER)
+def _framed(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    yield _HEADER
+    yield from blocks
+    yield _TRAILER
+
+
+def _block(shared: Iterable[bytes], ids: Iterable[UUID], payloads: Iterable[bytes]) -> bytes:
+    """Return rows as COPY takes them; they are put together in C."""
+    fields = [_NULL if payload == _NOTHING else _size(len(payload)) + payload for payload in payloads]
+    return b"".join(chain.from_iterable(zip(repeat(_BEFORE_ID), map(_uuid, ids), shared, fields, strict=False)))
 
 
 def _likeness(command: NewCommand) -> tuple[Any, ...]:

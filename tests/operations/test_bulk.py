@@ -1,5 +1,6 @@
 """Many specs at once are stored as each alone would be, whichever way they go."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
@@ -12,7 +13,7 @@ from factories import claimed_command
 from pydantic import BaseModel
 from virtual_store import VirtualStore, schema_of
 
-from durex_core import Durex, Spec, current
+from durex_core import Durex, Spec, current, operations
 from durex_core.backoff import Constant
 from durex_core.errors import DatabaseBusy, InvalidPayload, InvalidSpec, PayloadTooLarge, UnknownCommand
 from durex_core.model import Enqueued, NewCommand
@@ -24,6 +25,9 @@ from durex_core.store.postgres_connection import PostgresConnection
 
 MANY = bulk.LEAST + 1
 MINUTE = timedelta(minutes=1)
+SUSPICIOUS = ["\\u0000", "NaN", "-Infinity", "7" * 5000, "[" * 300]
+"""Words that would not do in JSON if they stood there without quotes."""
+
 LATER = {"created_at", "ready_at", "deadline_at", "expires_at"}
 
 
@@ -96,14 +100,20 @@ def app(database: Database, ear: Ear) -> Iterator[Durex]:
 
 
 @pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have many go in several blocks, the last one not full."""
+    monkeypatch.setattr(operations.bulk, "_BLOCK", 50)
+
+
+@pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many commands went each time without being made one by one."""
     found: list[int] = []
     copy_alike = bulk.copy_alike
 
-    def counting(connection: Any, templates: Any, new: Any, **options: Any) -> None:
-        some = list(new)
-        found.append(len(some))
+    def counting(connection: Any, templates: Any, blocks: Any, **options: Any) -> None:
+        some = [tuple(map(list, block)) for block in blocks]
+        found.append(sum(len(ids) for _, ids, _ in some))
         copy_alike(connection, templates, some, **options)
 
     monkeypatch.setattr(bulk, "copy_alike", counting)
@@ -125,12 +135,13 @@ def of_all_sorts() -> list[Spec]:
         Spec("rest"),
         Spec("pack", Parcel(to="you")),
         Spec("pack", {"to": "me"}),
+        *(Spec("greet", {word: [word]}) for word in SUSPICIOUS),
     ]
     return [specs[number % len(specs)] for number in range(MANY)]
 
 
 def rows(app: Durex, enqueued: Sequence[Enqueued]) -> list[dict[str, Any]]:
-    """Return what was stored for each, with moments as they lie to the first, and payloads to the letter."""
+    """Return what was stored for each, with moments as they lie to the first, and payloads as they are read."""
     with app.database.autocommit() as connection:
         text = f"SELECT *, CAST(payload AS text) AS letters FROM {schema_of(connection)}commands"
         found = connection.select(text)
@@ -138,9 +149,11 @@ def rows(app: Durex, enqueued: Sequence[Enqueued]) -> list[dict[str, Any]]:
     for row in found:
         created_at = row["created_at"]
         row |= {name: row[name] - created_at for name in LATER if row[name] is not None}
+        row["letters"] = repr(json.loads(row["letters"] or "null"))  # 1, 1.0 and True are equal
     return [by_id[str(each.id)] for each in enqueued]
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_many_are_stored_as_they_are_when_somebody_hears_of_each(app: Durex, copies: list[int]):
     specs, heard = of_all_sorts(), Heard()
 
@@ -159,9 +172,9 @@ def test_many_are_stored_as_each_alone(app: Durex):
     specs = of_all_sorts()
 
     together = app.enqueue_many(specs)
-    alone = [app.enqueue(spec) for spec in specs[:9]]
+    alone = [app.enqueue(spec) for spec in specs[:14]]
 
-    assert rows(app, together)[:9] == rows(app, alone)
+    assert rows(app, together)[:14] == rows(app, alone)
 
 
 def test_wakes_know_how_many_there_are(app: Durex, ear: Ear):
@@ -174,12 +187,27 @@ def test_wakes_know_how_many_there_are(app: Durex, ear: Ear):
     assert ear.heard == [("ahead", expected), ("ready", expected)]
 
 
-@pytest.mark.parametrize("place", [0, MANY - 1])
+def nested(depth: int) -> Any:
+    value: Any = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("place", [0, 100, MANY - 1])
 @pytest.mark.parametrize(
     ("bad", "error", "reason"),
     [
         (Spec("greet", float("nan")), InvalidPayload, "payload: is nan"),
+        (Spec("greet", {"a": [1, -float("inf")]}), InvalidPayload, r"payload\.a\[1\]: is -inf"),
         (Spec("greet", {"a": "\0"}), InvalidPayload, r"payload\.a: holds the NUL character"),
+        (Spec("greet", {"a\0": 1}), InvalidPayload, r"payload\.a\\0: holds the NUL character"),
+        (Spec("greet", {"a": "\udc00"}), InvalidPayload, r"payload\.a: holds a lone surrogate"),
+        (Spec("greet", {"a": object()}), InvalidPayload, r"payload\.a: has no JSON form"),
+        (Spec("greet", nested(201)), InvalidPayload, "payload: is nested more than 200 levels deep"),
+        (Spec("greet", nested(999)), InvalidPayload, "payload: is nested too deeply"),
+        (Spec("greet", 10**4300), InvalidPayload, r"payload: .*4300 digits"),
         (Spec("greet", "x" * 2**20), PayloadTooLarge, "1,048,578 bytes"),
         (Spec("pack", {"to": 3}), InvalidPayload, r"payload\.to: "),
         (Spec("rest", 1), InvalidPayload, "command 'rest' takes no payload"),

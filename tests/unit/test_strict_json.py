@@ -76,6 +76,13 @@ def test_the_text_is_as_short_as_json_can_be(value: Any):
     assert text.encode().decode() == text
 
 
+@given(values=st.lists(json_values()))
+def test_many_are_written_as_each_alone(values: list[Any]):
+    texts = strict_json.encode_all(values)
+
+    assert [repr(json.loads(text)) for text in texts] == [repr(json.loads(strict_json.encode(each))) for each in values]
+
+
 REFUSED: dict[str, tuple[Any, str, str]] = {
     "NaN": (math.nan, "", "is nan, which JSON cannot hold; use null or text"),
     "NaN inside": ({"a": [0, {"b": math.nan}]}, "a[1].b", "is nan, which JSON cannot hold; use null or text"),
@@ -110,6 +117,12 @@ def test_turning_it_into_plain_json_first_does_not_hide_it(value: Any, path: str
     assert (caught.value.path, caught.value.reason) == (path, reason)
 
 
+@pytest.mark.parametrize("value", [*(value for value, _, _ in REFUSED.values()), 10**4300], ids=[*REFUSED, "digits"])
+def test_it_is_refused_among_many(value: Any):
+    with pytest.raises(NotPlainJson):
+        strict_json.encode_all([0, value, {}])
+
+
 @pytest.mark.parametrize(
     ("value", "path", "kind"),
     [
@@ -130,6 +143,7 @@ def test_what_is_no_plain_json_is_named_with_its_type(value: Any, path: str, kin
 @pytest.mark.parametrize("text", ["\\u0000", "\\\\u0000", '"\\u0000"', "u0000", "%00", "\u2400", "\x01\x1f\x7f"])
 def test_what_only_looks_like_a_nul_is_taken(text: str):
     assert json.loads(strict_json.encode({text: text})) == {text: text}
+    assert [json.loads(each) for each in strict_json.encode_all([{text: text}, {}])] == [{text: text}, {}]
 
 
 def test_a_number_of_too_many_digits_is_refused():
@@ -162,6 +176,7 @@ def test_levels_that_are_many_but_not_too_many_are_taken():
 )
 def test_models_moments_and_the_like_become_plain_json(value: Any, plain: Any):
     assert strict_json.plain(value) == plain
+    assert [json.loads(text) for text in strict_json.encode_all([value, 1])] == [plain, 1]
 
 
 @pytest.mark.parametrize(
