@@ -25,7 +25,7 @@ from durex_core.execution.surroundings import Surroundings
 from durex_core.execution.writer import Writer
 from durex_core.local import GRACE, LEASE
 from durex_core.local.bell import Bell, Ears, LocalWake
-from durex_core.local.collector import calm_collector
+from durex_core.collector import calm_collector
 from durex_core.local.heart import Cancels, Heart
 from durex_core.local.rest import Rest
 from durex_core.model import RetentionPolicy

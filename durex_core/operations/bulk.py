@@ -11,6 +11,7 @@ from operator import attrgetter
 
 from durex_core import current
 from durex_core.clock import monotonic_seconds
+from durex_core.collector import calm_collector
 from durex_core.errors import InvalidSpec
 from durex_core.execution.commits import announced
 from durex_core.handlers.options import is_bare
@@ -53,7 +54,8 @@ def enqueue(database: Database, registry: Registry, wake: Wake, specs: Sequence[
         bulk.copy_alike(connection, templates, _blocks(registry, specs, enqueued))
         return enqueued
 
-    enqueued = announced(lambda: wake.ahead(due), lambda: database.transact(store), monotonic_seconds)
+    with calm_collector():
+        enqueued = announced(lambda: wake.ahead(due), lambda: database.transact(store), monotonic_seconds)
     wake.ready(due)
     return enqueued
 

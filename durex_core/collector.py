@@ -1,4 +1,4 @@
-"""The garbage collector, while a worker runs."""
+"""The garbage collector, while many records are made that nobody could collect yet."""
 
 import gc
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 _CALM = (20_000, 20, 50)
 
 _lock = threading.Lock()
-_workers = 0
+_calm = 0
 _before = gc.get_threshold()
 
 
@@ -16,20 +16,21 @@ _before = gc.get_threshold()
 def calm_collector() -> Iterator[None]:
     """Let the collector of this process look less often during the block, as long as it looks as often as it comes.
 
-    A worker holds a thousand claimed commands for a moment, and each is made of a few objects: at Python's own settings
-    the collector goes through them again and again, a fifth of the worker's time, and there is nothing to collect.
+    A worker holds a thousand claimed commands for a moment, and whoever enqueues many gets an answer for each. At
+    Python's own settings the collector goes through them again and again, a fifth of the time, and there is nothing to
+    collect.
     """
-    global _workers, _before  # noqa: PLW0603  the collector is the process's
+    global _calm, _before  # noqa: PLW0603  the collector is the process's
     with _lock:
-        if not _workers:
+        if not _calm:
             _before = gc.get_threshold()
             if _before[0] and _before < _CALM:
                 gc.set_threshold(*_CALM)
-        _workers += 1
+        _calm += 1
     try:
         yield
     finally:
         with _lock:
-            _workers -= 1
-            if not _workers:
+            _calm -= 1
+            if not _calm:
                 gc.set_threshold(*_before)
