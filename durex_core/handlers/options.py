@@ -4,6 +4,7 @@ The later of the three wins, option by option. None means unset; zero, False and
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -31,6 +32,7 @@ _OPTIONS = ("delay", *_MOMENTS, "priority", "retries", "backoff", "timeout", "de
 _values = attrgetter(*_OPTIONS)
 _SETTABLE = tuple(field.name for field in fields(Spec) if field.name not in {"name", "payload"})
 _settable = attrgetter(*_SETTABLE)
+_named = attrgetter("name")
 _UNSET = (None,) * len(_SETTABLE)
 _is_name = re.compile(NAME).fullmatch
 
@@ -50,6 +52,15 @@ def make_spec(name: str, payload: Any, options: SpecOptions | CommandOptions) ->
 def is_bare(spec: Spec) -> bool:
     """Whether a spec is a name and a payload and nothing else, as most are: then no option of it needs a look."""
     return type(spec) is Spec and type(spec.name) is str and _settable(spec) == _UNSET
+
+
+def are_bare(specs: Sequence[Spec]) -> bool:
+    """Whether all of many specs are bare."""
+    return (
+        set(map(type, specs)) == {Spec}
+        and set(map(type, map(_named, specs))) == {str}
+        and all(map(_UNSET.__eq__, map(_settable, specs)))
+    )
 
 
 def check(spec: Spec) -> Spec:

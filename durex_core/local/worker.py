@@ -18,6 +18,7 @@ from datetime import timedelta
 from random import Random
 
 from durex_core.clock import monotonic_seconds
+from durex_core.collector import calm_collector
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
 from durex_core.execution.commits import Written
 from durex_core.execution.runner import Runner
@@ -25,7 +26,6 @@ from durex_core.execution.surroundings import Surroundings
 from durex_core.execution.writer import Writer
 from durex_core.local import GRACE, LEASE
 from durex_core.local.bell import Bell, Ears, LocalWake
-from durex_core.collector import calm_collector
 from durex_core.local.heart import Cancels, Heart
 from durex_core.local.rest import Rest
 from durex_core.model import RetentionPolicy

@@ -5,7 +5,7 @@ would take longer than the database does.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
 
@@ -14,9 +14,9 @@ from durex_core.clock import monotonic_seconds
 from durex_core.collector import calm_collector
 from durex_core.errors import InvalidSpec
 from durex_core.execution.commits import announced
-from durex_core.handlers.options import is_bare
+from durex_core.handlers.options import are_bare
 from durex_core.ids import new_id, new_ids
-from durex_core.model import Enqueued
+from durex_core.model import Enqueued, NewCommand
 from durex_core.observer import Observer
 from durex_core.operations.wake import Wake
 from durex_core.registry import Registry
@@ -34,7 +34,7 @@ def suits(database: Database, registry: Registry, specs: Sequence[Spec], observe
     if len(specs) < bulk.LEAST or database.dialect != "postgres" or observers:
         return False
     is_bound = current.correlation_id() or current.traceparent()
-    return not is_bound and all(map(is_bare, specs)) and set(map(_name, specs)) <= set(registry.names)
+    return not is_bound and are_bare(specs) and set(map(_name, specs)) <= set(registry.names)
 
 
 def enqueue(database: Database, registry: Registry, wake: Wake, specs: Sequence[Spec]) -> list[Enqueued]:
@@ -43,11 +43,9 @@ def enqueue(database: Database, registry: Registry, wake: Wake, specs: Sequence[
     Raises:
         InvalidSpec: one of the payloads was refused; nothing was stored.
     """
-    templates = {template.name: template for template in registry.templates}
-    counts: Counter[str] = Counter()
-    for name, count in Counter(map(_name, specs)).items():
-        counts[templates[name].queue] += count
-    due = {queue: Due(count=count) for queue, count in counts.items()}
+    counts = Counter(map(_name, specs))
+    templates = {template.name: template for template in registry.templates if template.name in counts}
+    due = _due(templates, counts)
 
     def store(connection: Connection) -> list[Enqueued]:
         enqueued: list[Enqueued] = []
@@ -58,6 +56,14 @@ def enqueue(database: Database, registry: Registry, wake: Wake, specs: Sequence[
         enqueued = announced(lambda: wake.ahead(due), lambda: database.transact(store), monotonic_seconds)
     wake.ready(due)
     return enqueued
+
+
+def _due(templates: Mapping[str, NewCommand], counts: Mapping[str, int]) -> dict[str, Due]:
+    """Return how many commands each queue is given; unless somebody says otherwise, they are due now."""
+    by_queue: Counter[str] = Counter()
+    for name, count in counts.items():
+        by_queue[templates[name].queue] += count
+    return {queue: Due(count=count) for queue, count in by_queue.items()}
 
 
 def _blocks(registry: Registry, specs: Sequence[Spec], enqueued: list[Enqueued]) -> Iterator[bulk.Block]:

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from itertools import chain, groupby, islice, repeat
+from itertools import chain, compress, groupby, islice, repeat
 from operator import attrgetter
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
@@ -73,8 +73,6 @@ _SHARED: dict[str, _Encoder] = {
     "awaits": _integer,
     "compensations": _json,
 }
-_COPY = f"COPY durex.commands (id, {', '.join(_SHARED)}, payload) FROM STDIN (FORMAT binary)"
-_BEFORE_ID = struct.pack("!hi", len(_SHARED) + 2, 16)
 
 # Equal values may be written differently (1, 1.0, True): of those that are written as JSON only the same are alike.
 _BY_IDENTITY = ("backoff", "extras", "compensations")
@@ -111,9 +109,9 @@ def copy(connection: Connection, new: Sequence[NewCommand], *, now: datetime | N
     free = [command for command in new if command.unique_key is None]
     if len(free) < LEAST:
         return list(new)
-    rows = _rows(free, _present(connection, now))
-    some = iter(lambda: tuple(islice(rows, _AT_ONCE)), ())
-    connection.copy(_COPY, _framed(_block(*zip(*each, strict=True)) for each in some))
+    left = _rows(free, _present(connection, now))
+    some = iter(lambda: tuple(islice(left, _AT_ONCE)), ())
+    _copy(connection, list(_SHARED), (zip(*each, strict=True) for each in some))
     return [command for command in new if command.unique_key is not None]
 
 
@@ -130,8 +128,11 @@ def copy_alike(
     """
     assert isinstance(connection, Copying)
     present = _present(connection, now)
-    shared = {name: _shared(template, present) for name, template in templates.items()}
-    connection.copy(_COPY, _framed(_block(map(shared.__getitem__, names), ids, texts) for names, ids, texts in blocks))
+    fields = {name: _fields(template, present) for name, template in templates.items()}
+    # What is null in all of them need be neither sent nor read.
+    is_used = [any(field != _NULL for field in column) for column in zip(*fields.values(), strict=True)]
+    shared = {name: b"".join(compress(some, is_used)) for name, some in fields.items()}.__getitem__
+    _copy(connection, list(compress(_SHARED, is_used)), ((map(shared, names), *rest) for names, *rest in blocks))
 
 
 def _present(connection: Connection, now: datetime | None) -> datetime:
@@ -144,29 +145,32 @@ def _rows(new: Iterable[NewCommand], now: datetime) -> Iterator[Row]:
     for _, alike in groupby(new, key=_likeness):
         shared = b""
         for command in alike:
-            shared = shared or _shared(command, now)
+            shared = shared or b"".join(_fields(command, now))
             yield shared, command.id, _json(command.payload)
 
 
-def _framed(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    yield _HEADER
-    yield from blocks
-    yield _TRAILER
+def _copy(connection: Copying, columns: Sequence[str], blocks: Iterable[Iterable[Iterable[Any]]]) -> None:
+    """Copy blocks of what rows have in these columns, their ids, and their payloads as JSON."""
+    before_id = struct.pack("!hi", len(columns) + 2, 16)
+    rows = (_block(before_id, *block) for block in blocks)
+    statement = f"COPY durex.commands (id, {', '.join(columns)}, payload) FROM STDIN (FORMAT binary)"
+    connection.copy(statement, chain([_HEADER], rows, [_TRAILER]))
 
 
-def _block(shared: Iterable[bytes], ids: Iterable[UUID], payloads: Iterable[bytes]) -> bytes:
+def _block(before_id: bytes, shared: Iterable[bytes], ids: Iterable[UUID], payloads: Iterable[bytes]) -> bytes:
     """Return rows as COPY takes them; they are put together in C."""
     fields = [_NULL if payload == _NOTHING else _size(len(payload)) + payload for payload in payloads]
-    return b"".join(chain.from_iterable(zip(repeat(_BEFORE_ID), map(_uuid, ids), shared, fields, strict=False)))
+    return b"".join(chain.from_iterable(zip(repeat(before_id), map(_uuid, ids), shared, fields, strict=False)))
 
 
 def _likeness(command: NewCommand) -> tuple[Any, ...]:
     return *_equal(command), *map(id, _same(command))
 
 
-def _shared(command: NewCommand, now: datetime) -> bytes:
+def _fields(command: NewCommand, now: datetime) -> list[bytes]:
+    """Return what a command has in each of the shared columns."""
     row = rows.new_row(command) | _times(command, now)
-    return b"".join(_field(encode, row[column]) for column, encode in _SHARED.items())
+    return [_field(encode, row[column]) for column, encode in _SHARED.items()]
 
 
 def _field(encode: _Encoder, value: Any) -> bytes:

@@ -10,9 +10,9 @@ from factories import LEASE
 from staging import wait_until
 
 from durex_core import Spec
+from durex_core.collector import calm_collector
 from durex_core.execution.runner import Runner
 from durex_core.execution.writer import Writer
-from durex_core.collector import calm_collector
 from durex_core.model import State
 from durex_core.rules.outcomes import Released
 from durex_core.store import commands
