@@ -43,8 +43,7 @@ def make_spec(name: str, payload: Any, options: SpecOptions | CommandOptions) ->
     Raises:
         InvalidSpec: there is no option of that name.
     """
-    unknown = sorted(set(options) - SpecOptions.__optional_keys__)
-    if unknown:
+    if options and (unknown := sorted(set(options) - SpecOptions.__optional_keys__)):
         raise InvalidSpec(unknown[0], "is no option of a spec; see durex_core.Spec for the options")
     return Spec(name, payload, **options)
 
