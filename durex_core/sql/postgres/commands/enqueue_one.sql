@@ -1,13 +1,6 @@
 -- Stores one new command as `commands/enqueue` does many, in half the time, and lets its commit poke whoever listens.
 -- No row: its unique key belongs to a live one. A commit that notifies has all others that do wait until it is on disk.
 -- So only one at a time does; the answer says whether it was this one.
-WITH told AS MATERIALIZED (
-    SELECT CASE
-        WHEN :pokes::boolean AND pg_try_advisory_xact_lock(hashtext('durex_wake')) THEN
-            pg_notify('durex_wake', '') IS NOT NULL
-        ELSE false
-    END AS is_told
-)
 INSERT INTO durex.commands (
     id, name, queue, state, priority, ready_at, created_at, retries, timeout_seconds, dead_letter, parent_id,
     correlation_id, unique_key, idempotency_key, payload, backoff, tags, deadline_at, expires_at, extras, join_id,
@@ -38,6 +31,11 @@ CROSS JOIN LATERAL (
         ready_at + make_interval(secs => (:extras::json ->> 'deadline_seconds')::float8)
     ) AS deadline_at
 ) AS bound
-CROSS JOIN told
 ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING
-RETURNING id, (SELECT is_told FROM told)
+RETURNING
+    id,
+    CASE
+        WHEN :pokes::boolean AND pg_try_advisory_xact_lock(hashtext('durex_wake')) THEN
+            pg_notify('durex_wake', '') IS NOT NULL
+        ELSE false
+    END AS is_told
