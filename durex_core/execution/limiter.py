@@ -81,7 +81,8 @@ class Limiter:
 
     def try_acquire(self, name: str) -> bool:
         """Take a slot if one is free, without waiting, and say whether it did."""
-        _check_name(name)
+        if type(name) is not str or not name:
+            _check_name(name)
         with self._lock:
             return self._take(name)
 
@@ -193,7 +194,7 @@ class Limiter:
 
     def _take(self, name: str) -> bool:
         running = self._running.get(name, 0)
-        has_room = self._has_room(name, running)
+        has_room = not (self._limits or self._global_limit) or self._has_room(name, running)
         if has_room:
             self._running[name] = running + 1
         return has_room

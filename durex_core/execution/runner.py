@@ -171,14 +171,14 @@ class Runner:
         running.turn = None
         settlement = decide(running.command, outcome, self._random.random())
         if settlement.hook is None or running.has_lost_lease:
-            self._settle(running, settlement)
+            self._writer.settle(settlement, running)
         elif running.handler is None and ending_of(running.command) is not None:
             # Another worker may know the hook: only one that knows the handler can tell that it has none.
-            self._settle(running, hook_failed(settlement, _unknown(running.command), retryable=True))
+            self._writer.settle(hook_failed(settlement, _unknown(running.command), retryable=True), running)
         elif hook := _hook(running.handler, settlement.hook):
             self._recover(running, settlement, hook)
         else:
-            self._settle(running, settlement)
+            self._writer.settle(settlement, running)
 
     def _recover(self, running: Running, settlement: Settlement, hook: Hook) -> None:
         """Begin the turn of a hook."""
@@ -191,15 +191,12 @@ class Runner:
         running.turn = None
         match outcome:
             case Returned(children=children):
-                self._settle(running, recovered(settlement, children))
+                self._writer.settle(recovered(settlement, children), running)
             case Failed(error=error, retryable=retryable):
-                self._settle(running, hook_failed(settlement, error, retryable=retryable))
+                self._writer.settle(hook_failed(settlement, error, retryable=retryable), running)
             case _:
                 error = ErrorInfo(type(outcome).__name__, getattr(outcome, "reason", "its hook did not return"))
-                self._settle(running, hook_failed(settlement, error, retryable=True))
-
-    def _settle(self, running: Running, settlement: Settlement) -> None:
-        self._writer.settle(settlement, running)
+                self._writer.settle(hook_failed(settlement, error, retryable=True), running)
 
     def _is_refused(self, running: Running, settlement: Settlement, written: Written | BaseException) -> bool:
         """Whether the database refused the outcome itself; then another one is on its way."""
@@ -230,12 +227,12 @@ class Runner:
         refused = attempt.describe(error)
         before_hook = running.before_hook
         if before_hook is not None and settlement.recovery is not None and settlement.recovery.error is None:
-            self._settle(running, hook_failed(before_hook, refused, retryable=True))
+            self._writer.settle(hook_failed(before_hook, refused, retryable=True), running)
         elif running.refusals == 1 and before_hook is None:
             self._conclude(running, Failed(refused, how="refused"))
         else:
             # It is what was to follow the failure that is refused: better an end without it than none.
-            self._settle(running, replace(settlement, children=(), recovery=Recovery(error=refused)))
+            self._writer.settle(replace(settlement, children=(), recovery=Recovery(error=refused)), running)
 
 
 def _hook(handler: Handler | None, ending: Ending) -> Hook | None:

@@ -117,17 +117,20 @@ class Writer:
     def _gather(self) -> tuple[list[Write], bool]:
         """Return what there is to write now, and whether nothing is to follow."""
         group: list[Write] = []
+        is_patient = True
         write = self._queue.get()
         patient_until_seconds = monotonic_seconds() + _LONGEST_SECONDS
         while write is not None:
             group.append(write)
             if len(group) == _GROUP:
                 return group, False
+            # Who tells something of itself waits for the answer.
+            is_patient = is_patient and write.settlement is not None
             try:
                 write = self._queue.get_nowait()
             except queue.Empty:
-                seconds = min(self._soon(group), patient_until_seconds - monotonic_seconds())
-                if seconds <= 0:
+                seconds = min(self._soon(len(group)), patient_until_seconds - monotonic_seconds())
+                if not is_patient or seconds <= 0:
                     return group, False
                 try:
                     write = self._queue.get(timeout=seconds)
@@ -135,11 +138,9 @@ class Writer:
                     return group, False
         return group, True
 
-    def _soon(self, group: Sequence[Write]) -> float:
-        """Return for how many seconds to wait for more. Who tells something of itself waits for the answer."""
-        if self._reports is None or any(write.settlement is None for write in group):
-            return 0.0
-        return self._reports.soon(len(group))
+    def _soon(self, gathered: int) -> float:
+        """Return for how many seconds to wait for more."""
+        return 0.0 if self._reports is None else self._reports.soon(gathered)
 
     def _write(self, group: Sequence[Write]) -> None:
         try:

@@ -145,6 +145,7 @@ class Worker:
         if (runner.waiting_seconds or 0.0) > _LONG_WAIT_SECONDS:
             # What was claimed ahead of quick handlers stands behind slow ones: others may be free.
             runner.release("the worker could not begin it soon", only_waiting=True)
+            self._pace.forget(runner.tally, monotonic_seconds())
             self._has_news.set()
         seconds = math.inf
         if self._wanted(runner):

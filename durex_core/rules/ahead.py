@@ -55,3 +55,7 @@ class Pace:
         elif seconds - self._seconds > _LATELY_SECONDS:
             self._ended_a_second = 0.0
         return self._ended_a_second
+
+    def forget(self, tally: Tally, seconds: float) -> None:
+        """Begin anew: what ended before says nothing of what is to come."""
+        self._tally, self._seconds, self._ended_a_second = tally, seconds, 0.0

@@ -49,3 +49,11 @@ def test_the_pace_of_who_was_idle_is_forgotten():
     assert pace.look(Tally(100, 0.1), 100.0) == 1000.0
     assert pace.look(Tally(100, 0.1), 100.9) == 1000.0
     assert pace.look(Tally(100, 0.1), 101.1) == 0.0
+
+
+def test_a_pace_that_does_not_hold_any_more_is_forgotten_with_all_that_it_came_from():
+    pace = Pace()
+    assert pace.look(Tally(100, 0.1), 100.0) == 1000.0
+    pace.forget(Tally(150, 1.0), 101.0)
+    assert pace.look(Tally(150, 1.25), 101.1) == 0.0
+    assert pace.look(Tally(160, 2.25), 102.1) == 10.0
