@@ -53,6 +53,21 @@ def commands(columns: Mapping[str, Sequence[Any]]) -> list[Command]:
     return list(map(Command, *(_field(columns, *each) for each in _FIELDS)))
 
 
+def claimed(columns: Mapping[str, Sequence[Any]], *, worker: str, lease: timedelta) -> list[Command]:
+    """Make commands of what a claim took, the most urgent first; what they have in common their rows do not tell."""
+    if not any(columns["id"]):
+        return []
+    number = len(columns["id"])
+    shared: dict[str, Sequence[Any]] = {
+        "state": [State.STARTED] * number,
+        "worker": [worker] * number,
+        "lease_expires_at": [columns["started_at"][0] + lease] * number,
+    }
+    taken = commands({**columns, **shared})
+    taken.sort(key=lambda command: (-command.priority, command.ready_at, command.id.int))
+    return taken
+
+
 def _field(
     columns: Mapping[str, Sequence[Any]], column: str, read: Callable[[Any], Any] | None, default: Any
 ) -> Iterable[Any]:

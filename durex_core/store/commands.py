@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from durex_core.errors import DatabaseBusy
-from durex_core.model import Command, Compensation, Enqueued, ErrorInfo, NewCommand, State
+from durex_core.model import Command, Compensation, Enqueued, ErrorInfo, NewCommand
 from durex_core.rules.outcomes import Settlement
 from durex_core.store import answers, bulk, joins, keys, rows
 from durex_core.store.database import Connection, as_tuple, as_whole
@@ -106,7 +106,8 @@ def claim(
         now=now,
     )
     found = {name: values for part in parts for name, values in part.items()}
-    return Claimed(_taken(found, worker, lease), is_more=found["is_more"][-1], due_in=_after(found["due_seconds"][-1]))
+    taken = answers.claimed(found, worker=worker, lease=lease)
+    return Claimed(taken, is_more=found["is_more"][-1], due_in=_after(found["due_seconds"][-1]))
 
 
 def next_due(connection: Connection, queues: Sequence[str], *, now: datetime | None = None) -> timedelta | None:
@@ -227,21 +228,6 @@ def _put_back(connection: Connection, settlements: Sequence[Settlement], now: da
     if returning:
         held |= _held(connection, "commands/put_back", returning, now=now)
     return {fence(settlement.command) for settlement in settlements} - held
-
-
-def _taken(found: Mapping[str, Sequence[Any]], worker: str, lease: timedelta) -> list[Command]:
-    """Make commands of claimed rows, of which all have in common what they do not tell; the most urgent first."""
-    if not any(found["id"]):
-        return []
-    number = len(found["id"])
-    shared: dict[str, Sequence[Any]] = {
-        "state": [State.STARTED] * number,
-        "worker": [worker] * number,
-        "lease_expires_at": [found["started_at"][0] + lease] * number,
-    }
-    taken = answers.commands({**found, **shared})
-    taken.sort(key=lambda command: (-command.priority, command.ready_at, command.id.int))
-    return taken
 
 
 def _enqueued(command_id: UUID, owners: Mapping[UUID, UUID], holders: Mapping[UUID, UUID]) -> Enqueued:

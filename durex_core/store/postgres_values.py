@@ -7,7 +7,7 @@ the same rows in it, and this process a tenth. What comes back is read a column 
 import struct
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -90,6 +90,7 @@ def _read(read: Callable[[Any], Any], values: Sequence[bytes | None]) -> Sequenc
     return [None if value is None else read(value) for value in values]
 
 
+@cache
 def loader(kind: int) -> type[Loader]:
     """Return what reads one value of such a type for the driver."""
     read = READERS[kind]
