@@ -4,7 +4,7 @@ Values only; `rules.backoff.delay_before` turns one into a delay. Defaults follo
 minutes at most, ten per cent of jitter.
 """
 
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import field, fields, make_dataclass
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict
 
 from durex_core.fields import Field, adapter
+from durex_core.records import record
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -40,14 +41,14 @@ def _checker(kind: Any) -> "TypeAdapter[Any]":
     return adapter(make_dataclass(kind.__name__, [(each.name, each.type) for each in fields(kind)]))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class NoBackoff(_Checked):
     """Try again at once (the default)."""
 
     kind: Literal["none"] = "none"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Constant(_Checked):
     """Wait the same `delay` before every attempt."""
 
@@ -55,7 +56,7 @@ class Constant(_Checked):
     kind: Literal["constant"] = "constant"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Linear(_Checked):
     """Wait `initial_delay` × the attempt that failed, `max_delay` at most."""
 
@@ -64,7 +65,7 @@ class Linear(_Checked):
     kind: Literal["linear"] = "linear"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exponential(_Checked):
     """Wait `initial_delay` × `factor` to the power of the failures before, `max_delay` at most."""
 
@@ -77,7 +78,7 @@ class Exponential(_Checked):
 Plain = Annotated[NoBackoff | Constant | Linear | Exponential, Field(discriminator="kind")]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Jittered(_Checked):
     """Spread the delay of `backoff` by ± `rate` (0 to 1), so that failures of one moment do not return together."""
 

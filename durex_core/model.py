@@ -1,7 +1,7 @@
 """The words of durex as values: what the store holds, and what a reader gets back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from durex_core.backoff import Backoff
-from durex_core.records import unguarded
+from durex_core.records import record
 
 MAX_CHILDREN = 1000
 DEFAULT_PERIOD = timedelta(minutes=1)
@@ -51,7 +51,7 @@ class Retention(StrEnum):
     ATTENTION = "attention"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RetentionPolicy:
     """How long finished commands are kept, by class: `completed` ones, and those that may need `attention`."""
 
@@ -63,8 +63,7 @@ class RetentionPolicy:
         return self.completed if retention is Retention.COMPLETED else self.attention
 
 
-@unguarded
-@dataclass(frozen=True, slots=True)
+@record
 class Enqueued:
     """The answer to enqueue: the command's id, and whether this call created it."""
 
@@ -72,7 +71,7 @@ class Enqueued:
     created: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Accepted:
     """The answer while the database is away: the command is kept under this id, and stored once the database is back.
 
@@ -82,7 +81,7 @@ class Accepted:
     id: UUID
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Extras:
     """What few commands have: kept together, so that the many others need not carry it.
 
@@ -102,8 +101,7 @@ class Extras:
 NO_EXTRAS = Extras()
 
 
-@unguarded
-@dataclass(frozen=True, slots=True)
+@record
 class NewCommand:
     """A spec that was checked and completed with its handler's defaults, ready for the store.
 
@@ -138,7 +136,7 @@ class NewCommand:
         return self.deadline_at is not None or self.extras.deadline is not None or self.extras.start_within is not None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Compensation:
     """A command that undoes a step; `key` tells the step from others of its command."""
 
@@ -146,7 +144,7 @@ class Compensation:
     command: NewCommand
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ErrorInfo:
     """Why an attempt failed."""
 
@@ -155,7 +153,7 @@ class ErrorInfo:
     traceback: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ChildResult:
     """How a command ended that another one waited for; `position` is its place in `SpawnThen`, from 0."""
 
@@ -180,7 +178,7 @@ HOOK_FAILED = "hook_failed"
 """The outcome of a claim for a command's ending alone, in which its hook failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PastAttempt:
     """An attempt that ended without ending its command: `outcome` says how.
 
@@ -206,7 +204,7 @@ class Ending(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recovery:
     """What came of the hook of a command's ending: so many commands enqueued, or why it was given up."""
 
@@ -214,8 +212,7 @@ class Recovery:
     error: ErrorInfo | None = None
 
 
-@unguarded
-@dataclass(frozen=True, slots=True)
+@record
 class Command:
     """A command as the store holds it.
 

@@ -5,7 +5,6 @@ A query is checked when it is used, not when it is made.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, TypedDict, TypeVar
@@ -19,6 +18,7 @@ from durex_core import strict_json
 from durex_core.errors import InvalidQuery
 from durex_core.fields import AwareDatetime, Field, adapter
 from durex_core.model import Command, State
+from durex_core.records import record
 from durex_core.spec import MAX_DELAY, Key, Name, Tag
 
 MAX_LIMIT = 500
@@ -58,7 +58,7 @@ class Order(StrEnum):
     PRIORITY = "priority"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Query:
     """Which commands to list, in which order, and how many at a time.
 
@@ -140,7 +140,7 @@ class QueryOptions(Filters, total=False):
     cursor: "str | None"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Page:
     """Commands that were found, and where the next ones begin; without a `next_cursor` there are no more."""
 
@@ -152,7 +152,7 @@ class Page:
         return iter(self.commands)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class QueueStats:
     """How much of everything a queue has.
 
@@ -171,7 +171,7 @@ class QueueStats:
     oldest_ready_age: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stats:
     """How much of everything there is; `finished_within` is how far back finished commands were counted."""
 

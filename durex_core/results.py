@@ -4,10 +4,10 @@ What follows is stored in the transaction of the outcome: all of it or none.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from durex_core.records import record
 from durex_core.spec import Spec
 
 
@@ -21,7 +21,7 @@ class _Unchanged:
 UNCHANGED: Final = _Unchanged()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Next:
     """Complete, and enqueue one command; `result` is this command's own result."""
 
@@ -29,7 +29,7 @@ class Next:
     result: Any = None
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@record(init=False)
 class Spawn:
     """Complete, and enqueue any number of commands."""
 
@@ -42,7 +42,7 @@ class Spawn:
         object.__setattr__(self, "result", result)
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@record(init=False)
 class SpawnThen:
     """Complete, enqueue any number of commands, and `then` one more when all of them have ended.
 
@@ -65,7 +65,7 @@ class SpawnThen:
         object.__setattr__(self, "result", result)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Repeat:
     """Complete this run, and open another one after `delay` (default: the command's period).
 
@@ -78,7 +78,7 @@ class Repeat:
     payload: Any = UNCHANGED
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Retry:
     """Use up one of the retries for another attempt after `delay` (default: at once).
 
@@ -89,7 +89,7 @@ class Retry:
     reason: str = "the handler asked for another attempt"
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@record(init=False)
 class ContinueSequence:
     """Complete, and enqueue the next command of the sequence with the payload so far and what is given here.
 

@@ -1,7 +1,7 @@
 """Specs: what a caller hands to enqueue, and the bounds of what it may say."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypedDict
 
@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 
 from durex_core.backoff import Backoff
 from durex_core.fields import AwareDatetime, Field
-from durex_core.records import unguarded
+from durex_core.records import record
 
 MAX_RETRIES = 1000
 MAX_DELAY = timedelta(days=3660)
@@ -65,8 +65,7 @@ class SpecOptions(CommandOptions, total=False):
     idempotency_key: str | None
 
 
-@unguarded
-@dataclass(frozen=True, slots=True)
+@record
 class Spec:
     """What a caller hands to enqueue: the name of a command, its payload and what sets it apart.
 

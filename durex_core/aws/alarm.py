@@ -7,11 +7,11 @@ minutes early, and AWS deletes it afterwards.
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from durex_core.aws.clients import client
+from durex_core.records import record
 from durex_core.rules.wakes import fires_at
 
 _TRIES_FOR_SECONDS = 3600  # an alarm that comes late still finds what is due
@@ -20,7 +20,7 @@ _TRIES = 60
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AlarmSettings:
     """Where alarms live: the schedule group's name, the role that calls the tick, and the tick function's ARN."""
 

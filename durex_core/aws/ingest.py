@@ -7,7 +7,7 @@ handler, which another version of the application may have changed.
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from durex_core.aws.clients import client
 from durex_core.errors import TooLargeToKeep
 from durex_core.fields import AwareDatetime, adapter
 from durex_core.model import NO_EXTRAS, NewCommand
+from durex_core.records import record
 
 MAX_BYTES = 1_048_576
 """The longest body that SQS takes."""
@@ -40,7 +41,7 @@ class NewerMessage(ValueError):
     """A message of a later version of durex; it stays where it is until that version drains it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IngestMessage:
     """A command that was accepted, and when.
 

@@ -9,13 +9,13 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from durex_core.aws.clients import client
 from durex_core.aws.promises import Promises
 from durex_core.clock import utc_now
+from durex_core.records import record
 from durex_core.rules.wakes import BUCKET, ECHO_AFTER, LONGEST_DELAY, Due, bucket_of, echo_of, next_bucket
 
 BY_MESSAGE = LONGEST_DELAY - 2 * ECHO_AFTER
@@ -35,7 +35,7 @@ class MalformedWake(ValueError):
     """A message that no durex wrote; it belongs in the dead letter queue."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WakeMessage:
     """A wake for about `count` commands.
 

@@ -1,7 +1,6 @@
 """The turns of a command: its handler's, and that of the hook of its ending."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +13,7 @@ from durex_core.execution.turns import Limit, Turn, Turns
 from durex_core.execution.writer import Writer
 from durex_core.handlers.handler import Handler, Hook
 from durex_core.model import Command
+from durex_core.records import record
 from durex_core.registry import Registry
 from durex_core.rules.lifecycle import LIMITED_DELAY
 from durex_core.rules.outcomes import Expired, Outcome, Released, Settlement
@@ -63,7 +63,7 @@ class Running:
         return max(self.within - timedelta(seconds=self.age_seconds), timedelta(0))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Setting:
     """What all attempts of a runner have in common; `conclude` hears of the outcome of each handler's turn."""
 

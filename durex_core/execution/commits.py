@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from durex_core.clock import monotonic_seconds
 from durex_core.errors import DatabaseError
 from durex_core.model import Command, Compensation
+from durex_core.records import record
 from durex_core.rules.outcomes import Settlement
 from durex_core.rules.wakes import Due, due_by_queue
 from durex_core.store import commands
@@ -40,7 +41,7 @@ def announced(ahead: Callable[[], object], commit: Callable[[], T], clock: Calla
     return result
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Note:
     """All that an attempt has told of itself so far."""
 
@@ -48,7 +49,7 @@ class Note:
     compensations: tuple[Compensation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Written:
     """What came of a write: whether its lease still held, and the queues in which other commands became ready."""
 

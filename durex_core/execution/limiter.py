@@ -9,13 +9,13 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 
 from durex_core.errors import RateLimited
+from durex_core.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CommandLimitStats:
     """How many of one name run and wait; `limit` is None if it has none of its own."""
 
@@ -24,7 +24,7 @@ class CommandLimitStats:
     waiting: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LimiterStats:
     """A limiter at one moment: every name that has a limit, runs or waits; `global_limit` is None if there is none."""
 

@@ -7,17 +7,17 @@ The first one added is the outermost.
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from durex_core.execution.crossings import Crossings
 from durex_core.facts import AttemptFacts
+from durex_core.records import record
 
 Middleware = Callable[[Any, Callable[[], Any]], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """Something to call without arguments: a plain function, or one that returns an awaitable."""
 

@@ -1,13 +1,14 @@
 """What an application puts around the attempts of its commands."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from durex_core.execution.limiter import Limiter
 from durex_core.execution.middleware import Middleware
 from durex_core.observer import Observers
+from durex_core.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Surroundings:
     """The middleware around every handler, the limits on how many run, and who hears of it."""
 

@@ -10,7 +10,6 @@ import threading
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextvars import copy_context
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -22,13 +21,14 @@ from durex_core.execution.line import Line
 from durex_core.execution.loop import Loop
 from durex_core.execution.threads import Task, Threads
 from durex_core.execution.watch import Watch
+from durex_core.records import record
 from durex_core.rules.ahead import Tally
 from durex_core.rules.outcomes import Outcome, Released
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limit:
     """How long a turn may take, and what it comes to if it takes longer."""
 

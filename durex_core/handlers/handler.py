@@ -1,7 +1,7 @@
 """Handlers and hooks: the functions behind a command, and how to call them."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from durex_core import strict_json
@@ -12,6 +12,7 @@ from durex_core.handlers.options import Options
 from durex_core.handlers.payloads import Upcast
 from durex_core.handlers.signatures import Role
 from durex_core.model import ErrorInfo
+from durex_core.records import record
 from durex_core.spec import CommandOptions, Spec
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class HandlerOptions(CommandOptions, total=False):
     permanent: bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hook:
     """A function that is called when a command ends other than well, and how to call it."""
 
@@ -73,7 +74,7 @@ class Hook:
                 return payload
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Handler:
     """A registered function, how to call it, and what holds for its commands.
 

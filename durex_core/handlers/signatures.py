@@ -2,13 +2,13 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from durex_core.errors import RegistrationError
 from durex_core.facts import AttemptFacts
 from durex_core.model import ErrorInfo
+from durex_core.records import record
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Role = Literal["ctx", "payload", "error"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Shape:
     """What functions of a kind may take, in this order; with `tells_errors`, one of them may be an error."""
 
@@ -38,7 +38,7 @@ ON_EXPIRED = Shape(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signature:
     """How to call a function: what it takes, in order, and the type of its payload if that is annotated."""
 

@@ -12,11 +12,11 @@ import sys
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 from durex_core.clock import utc_now
+from durex_core.records import record
 
 RUNTIME_CLIENT = (sys.executable, "-m", "awslambdaric")
 
@@ -25,7 +25,7 @@ _ROOT = "/2018-06-01/runtime"
 _STDERR = 2
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     """What came of an invocation: the handler's return value, or Lambda's description of its error."""
 
@@ -139,7 +139,7 @@ class _Environment:
         self._server.news.put(_Broken("Runtime.ExitError", f"the process ended with code {code}"))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Broken:
     """An end after which the process is of no more use."""
 

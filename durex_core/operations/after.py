@@ -1,14 +1,14 @@
 """What goes with the commit of an operation: wakes, and news for observers."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from durex_core.observer import Observers
 from durex_core.operations.wake import Wake
+from durex_core.records import record
 from durex_core.rules.wakes import Due
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class After:
     """Whom an application tells of what it did."""
 

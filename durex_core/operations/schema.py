@@ -1,16 +1,16 @@
 """The schema: bringing it up to date, and asking after it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from durex_core.model import RetentionPolicy
+from durex_core.records import record
 from durex_core.registry import Registry
 from durex_core.store import handlers, partitions
 from durex_core.store import roles as store_roles
 from durex_core.store.database import Database
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Health:
     """That the database answers, and with which schema."""
 

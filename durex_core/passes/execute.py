@@ -1,11 +1,11 @@
 """Execute: claim ready commands and start their attempts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from durex_core.model import Command
+from durex_core.records import record
 from durex_core.store import commands
 from durex_core.store.database import Database
 
@@ -18,7 +18,7 @@ class Starts(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Executed:
     """How many attempts were started, and what was left: see `store.commands.Claimed`."""
 

@@ -1,14 +1,14 @@
 """Prune: drop finished commands, keys and join rows past their time, and keep partitions ahead of it."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from durex_core.model import Retention, RetentionPolicy
+from durex_core.records import record
 from durex_core.store import finished, joins, keys, partitions
 from durex_core.store.database import Database
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pruned:
     """What a pass dropped; a number at its limit means that there is more."""
 

@@ -5,7 +5,7 @@ therefore claims what it will have run a moment later; one whose handlers take t
 leaves what it cannot run yet to others.
 """
 
-from dataclasses import dataclass
+from durex_core.records import record
 
 AHEAD_SECONDS = 0.1
 """For how long, at the pace of late, what is claimed ahead waits for its turn."""
@@ -28,7 +28,7 @@ def to_claim(concurrency: int, unsettled: int, ended_a_second: float) -> int:
     return min(missing, MOST_AT_ONCE) if missing > min(ahead // 2, MOST_AT_ONCE - 1) else 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tally:
     """How many handlers came to an end of their own so far, and how long, in all, at least one was to be called."""
 

@@ -5,10 +5,10 @@ repeating and recovered. Two are our own: `released`, a claim given back by a wo
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from durex_core.model import CRASHED, HOOK_FAILED, VANISHED, Command, ErrorInfo, PastAttempt, State
+from durex_core.records import record
 
 _WORKER_VANISHED = ErrorInfo("Crashed", "the worker vanished")
 
@@ -27,7 +27,7 @@ _EVENTS = {
 _NOT_COUNTED = {"released", VANISHED, "handler_missing", "repeating"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HistoryEvent:
     """One thing that happened to a command."""
 

@@ -1,17 +1,15 @@
 """Outcomes and settlements: what may happen in an attempt, and what the store is to write at its end."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
 from durex_core.model import Command, Ending, ErrorInfo, NewCommand, Recovery, State
-from durex_core.records import unguarded
+from durex_core.records import record
 from durex_core.results import UNCHANGED
 from durex_core.rules.wakes import Due, due_by_queue
 
 
-@unguarded
-@dataclass(frozen=True, slots=True)
+@record
 class Returned:
     """The handler returned: a result, and the commands to enqueue with it."""
 
@@ -19,7 +17,7 @@ class Returned:
     children: tuple[NewCommand, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Repeated:
     """The handler asked for another run, after `delay` (default: the command's period)."""
 
@@ -28,7 +26,7 @@ class Repeated:
     payload: Any = UNCHANGED
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failed:
     """The handler raised, ran out of time, asked for another attempt, or had its outcome refused by the database.
 
@@ -41,33 +39,33 @@ class Failed:
     delay: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Crashed:
     """The worker vanished and took the last attempt of the budget with it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Expired:
     """The command's time was over before it had ended, or before it had started; `error` says which, if known."""
 
     error: ErrorInfo | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GivenUp:
     """The command failed for good earlier; what was left to do is to end it."""
 
     error: ErrorInfo
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cancelled:
     """The handler cancelled its command."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Released:
     """The worker gives the command back unfinished, to be tried after `delay`; the attempt does not count."""
 
@@ -75,7 +73,7 @@ class Released:
     delay: timedelta = timedelta(0)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class HandlerMissing:
     """This worker knows no handler of that name."""
 
@@ -83,8 +81,7 @@ class HandlerMissing:
 Outcome = Returned | Repeated | Failed | Crashed | Expired | GivenUp | Cancelled | Released | HandlerMissing
 
 
-@unguarded
-@dataclass(frozen=True, slots=True)
+@record
 class Settlement:
     """What the store is to write at the end of a claim, if its lease still lasts.
 

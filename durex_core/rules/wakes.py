@@ -7,8 +7,10 @@ time and sends the wake then. All is counted in slots and buckets, so that many 
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
+
+from durex_core.records import record
 
 LONGEST_DELAY = timedelta(minutes=15)
 """How long SQS keeps a message back at most (`DelaySeconds` of 900)."""
@@ -28,7 +30,7 @@ MOST_WAKES = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Due:
     """When a queue has work, about how much of it, and how long the chain of commands is that led to it.
 

@@ -1,15 +1,15 @@
 """The messages of one invocation: which of them are wakes, and which are to come again."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from durex_core.aws.wake import MalformedWake, WakeMessage
+from durex_core.records import record
 
 Event = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Received:
     """A batch of SQS messages: the wakes among them by message id, and the bodies of those that no durex wrote."""
 
@@ -35,11 +35,11 @@ def receive(event: Event) -> Received:
     """Sort the messages of an SQS event."""
     wakes: dict[str, WakeMessage] = {}
     malformed: dict[str, str] = {}
-    for record in event["Records"]:
+    for message in event["Records"]:
         try:
-            wakes[record["messageId"]] = WakeMessage.decode(record["body"])
+            wakes[message["messageId"]] = WakeMessage.decode(message["body"])
         except MalformedWake:
-            malformed[record["messageId"]] = record["body"]
+            malformed[message["messageId"]] = message["body"]
     return Received(wakes, malformed)
 
 

@@ -5,13 +5,14 @@ answer had lost its lease, and nothing was written for it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from durex_core.errors import DatabaseBusy
 from durex_core.model import Command, Compensation, Enqueued, ErrorInfo, NewCommand
+from durex_core.records import record
 from durex_core.rules.outcomes import Settlement
 from durex_core.store import answers, bulk, joins, keys, rows
 from durex_core.store.database import Connection, as_tuple, as_whole
@@ -23,7 +24,7 @@ _INSERTED_AT_ONCE = 5000
 """As many commands as a document holds at most, which is in memory three times."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settled:
     """What came of `settle`: the fences that did not hold, and the queues in which waiting commands became ready."""
 
@@ -31,7 +32,7 @@ class Settled:
     woken: list[str]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claimed:
     """What `claim` took, and what it left.
 

@@ -7,7 +7,6 @@ other input.
 import binascii
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,6 +17,7 @@ from durex_core.errors import InvalidQuery
 from durex_core.fields import Field, adapter
 from durex_core.model import Command
 from durex_core.queries import Order, Query
+from durex_core.records import record
 from durex_core.store.rows import from_microseconds, to_microseconds
 
 # The years 1 to 9999 in microseconds since 1970, which the priorities and the 32 bits of a run lie between.
@@ -25,7 +25,7 @@ _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999
 _MAX_RUN = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """The place of a command in a listing; `value` is what it is ordered by, where that is not the id."""
 

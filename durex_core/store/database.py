@@ -4,10 +4,10 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from durex_core.errors import DatabaseBusy, InvalidDatabaseUrl
+from durex_core.records import record
 from durex_core.store.migrate import Migration
 from durex_core.store.statements import Dialect
 
@@ -136,7 +136,7 @@ class Pokes(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Access:
     """How to get into a Postgres server, beyond what its URL says.
 

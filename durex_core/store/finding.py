@@ -5,12 +5,12 @@ find: a listing of finished commands alone never looks at the live ones.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from durex_core.model import State
 from durex_core.queries import Order, Page, Query, path_of
+from durex_core.records import record
 from durex_core.store import answers, cursors
 from durex_core.store.cursors import Place
 from durex_core.store.database import Connection
@@ -78,7 +78,7 @@ _FRAGMENTS: Mapping[Dialect, Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Part:
     """One of the two tables: which of its rows and columns are wanted."""
 

@@ -7,17 +7,17 @@ edited migration is noticed; a schema newer than this code is accepted, since a 
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Protocol
 
 from durex_core.errors import MigrationError
+from durex_core.records import record
 from durex_core.store.statements import Dialect
 
 _FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Migration:
     """One step of the schema."""
 

@@ -7,10 +7,11 @@ run one by one in one transaction.
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Literal
+
+from durex_core.records import record
 
 Dialect = Literal["postgres", "sqlite"]
 
@@ -24,7 +25,7 @@ _NOW = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Statement:
     """The text of one SQL file, ready for its driver."""
 

@@ -1,9 +1,9 @@
 """What a settlement counts as: the one answer that all metrics share, so that no two of them can disagree."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from durex_core.model import State
+from durex_core.records import record
 from durex_core.rules.outcomes import Settlement
 
 _FAILED = frozenset({State.FAILED, State.DEAD_LETTER})
@@ -22,7 +22,7 @@ class Count(StrEnum):
     RETRIED = "retried"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Measured:
     """What a settlement adds to the metrics: one to a count, and how long its handler took to come to its end."""
 

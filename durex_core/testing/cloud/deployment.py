@@ -1,7 +1,6 @@
 """What `cdk deploy` would make of an application: its queues, its functions, and what joins them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
 
@@ -11,6 +10,7 @@ from durex_core.aws.wake import SqsDeadLetters, SqsWake
 from durex_core.execution.commits import Ahead, Commits
 from durex_core.execution.runner import Settled
 from durex_core.operations.alarms import BookedAlarms
+from durex_core.records import record
 from durex_core.rules.wakes import Due
 from durex_core.serverless.drain import DrainFunction
 from durex_core.serverless.tick import tick
@@ -35,7 +35,7 @@ _DRAINS = 2
 _ALARMS = AlarmSettings(group="simulated", role="arn:aws:iam::000000000000:role/alarms", target="arn:simulated:tick")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Size:
     """How much may run at a time: invocations of each worker, and attempts of each invocation."""
 

@@ -1,9 +1,10 @@
 """Faults: what may happen to each call of a process and to each message on its way."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from random import Random
+
+from durex_core.records import record
 
 
 class Fate(Enum):
@@ -31,7 +32,7 @@ class Way(Enum):
 DETOURS = tuple(way for way in Way if way is not Way.STRAIGHT)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """A call of a process to the world outside of it; they are counted from 0."""
 

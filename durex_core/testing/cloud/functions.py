@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from durex_core.records import record
 from durex_core.testing.cloud.lives import Life, Process
 from durex_core.testing.cloud.queues import Message, Queue
 from durex_core.testing.cloud.world import World
@@ -20,7 +21,7 @@ _LOOK_AGAIN_AFTER = 0.2
 _POLL = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ended:
     """How an invocation ended, as Lambda sees it: with an answer, or not."""
 

@@ -7,9 +7,9 @@ simulation, which decides who goes on. So a run is the same whenever it is repea
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
+from durex_core.records import record
 from durex_core.testing.cloud.lives import Killed, Life, Process, Stopped
 from durex_core.testing.cloud.timeline import Action, Timeline
 
@@ -230,7 +230,7 @@ class Processes:
         other.release()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Start:
     """The entry at which a process begins."""
 
@@ -241,7 +241,7 @@ class _Start:
         raise AssertionError("a process begins in a thread of its own")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Resume:
     """The entry at which a process goes on, unless it went on before."""
 

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from durex_core.records import record
 from durex_core.testing.cloud.errors import ConflictException, ServiceError, ValidationException
 from durex_core.testing.cloud.faults import Faults
 from durex_core.testing.cloud.timeline import Timeline
@@ -20,7 +21,7 @@ _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
 _NAME = re.compile(r"[0-9a-zA-Z-_.]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Schedule:
     """A schedule that fires once; `fires_at` is in seconds of the line of time."""
 

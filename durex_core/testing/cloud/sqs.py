@@ -4,9 +4,9 @@ Delays of at most 900 s, batches of at most ten entries and 1 MiB in all, entrie
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from durex_core.records import record
 from durex_core.testing.cloud.errors import ServiceError
 from durex_core.testing.cloud.faults import Faults, Way
 from durex_core.testing.cloud.queues import Message, Queue
@@ -22,7 +22,7 @@ T = TypeVar("T")
 Calls = Callable[[str, Callable[[], Answer]], Answer]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Entry:
     """What is sent: one message, or one of a batch."""
 

@@ -1,11 +1,11 @@
 """A database in memory for one simulation after the other, and its journal: every change of state, as it was made."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from durex_core.model import RetentionPolicy
 from durex_core.operations import schema
+from durex_core.records import record
 from durex_core.store.database import Database, open_database
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _TABLES = ("commands", "finished_commands", "joined", "keys", "alarms", "journal
 _LEAVING = "SELECT id, lease, lease_end, became FROM journal WHERE step > ? AND was = 'started'"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Change:
     """A change of a command's state; None stands for no row.
 
