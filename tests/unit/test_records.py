@@ -1,7 +1,6 @@
 """Records are dataclasses, but for the guard, and share what compares and shows them."""
 
 import copy
-import pickle
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -99,9 +98,9 @@ def test_one_that_holds_itself_can_be_shown() -> None:
     assert repr(one) == "Parcel(name='one', size=1, tags=[...])"
 
 
-def test_it_can_be_copied_and_sent_elsewhere() -> None:
+def test_it_can_be_copied() -> None:
     one = Parcel("one", 2, ["a"])
-    assert copy.copy(one) == copy.deepcopy(one) == pickle.loads(pickle.dumps(one)) == one
+    assert copy.copy(one) == copy.deepcopy(one) == one
 
 
 def test_a_default_that_is_made_is_made_anew_each_time() -> None:
