@@ -50,7 +50,16 @@ def commands(columns: Mapping[str, Sequence[Any]]) -> list[Command]:
     What there is no column for is as if there were nothing in it: a live command has not ended, a finished one is not
     leased. It is done for every claimed command, and looks at nothing that none of them has.
     """
-    return list(map(Command, *(_field(columns, *each) for each in _FIELDS)))
+    given: list[Iterable[Any]] = []
+    for column, read, default in _FIELDS:
+        values = columns.get(column)
+        if values is None or (read is not None and not any(values)):
+            given.append(repeat(default))
+        elif read is None:
+            given.append(values)
+        else:
+            given.append([read(value) if value else default for value in values])
+    return list(map(Command, *given))
 
 
 def claimed(columns: Mapping[str, Sequence[Any]], *, worker: str, lease: timedelta) -> list[Command]:
@@ -66,18 +75,6 @@ def claimed(columns: Mapping[str, Sequence[Any]], *, worker: str, lease: timedel
     taken = commands({**columns, **shared})
     taken.sort(key=lambda command: (-command.priority, command.ready_at, command.id.int))
     return taken
-
-
-def _field(
-    columns: Mapping[str, Sequence[Any]], column: str, read: Callable[[Any], Any] | None, default: Any
-) -> Iterable[Any]:
-    """Return the values of a field, of each command or for ever; `default` stands for what is empty."""
-    values = columns.get(column)
-    if values is None:
-        return repeat(default)
-    if read is None:
-        return values
-    return [read(value) if value else default for value in values] if any(values) else repeat(default)
 
 
 def _error(row: Row | None) -> ErrorInfo | None:

@@ -17,6 +17,7 @@ from psycopg.pq import Format
 
 from durex_core import ids, strict_json
 from durex_core.store.answers import read_document
+from durex_core.store.database import Answer
 
 _UUID, _TIMESTAMPTZ, _JSON, _JSONB = 2950, 1184, 114, 3802
 _TEXT, _BIGINT = 25, 20
@@ -75,18 +76,17 @@ _TYPES: dict[str, tuple[int, int, Callable[[Any], bytes]]] = {
 }
 
 
-def read_columns(types: Sequence[int], columns: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+def read_columns(types: Sequence[int], columns: Answer) -> list[Sequence[Any]]:
     """Read the columns of an answer that are of a type which the driver would read slowly, or not as the store does."""
     return [
-        _read(READERS[kind], values) if kind in READERS else values for kind, values in zip(types, columns, strict=True)
+        values if (read := READERS.get(kind)) is None or not any(values) else _read(read, values)
+        for kind, values in zip(types, columns, strict=True)
     ]
 
 
-def _read(read: Callable[[Any], Any], values: Sequence[bytes | None]) -> Sequence[Any]:
+def _read(read: Callable[[Any], Any], values: Sequence[bytes | None]) -> list[Any]:
     if all(values):  # no value is empty
         return list(map(read, values))
-    if not any(values):
-        return values
     return [None if value is None else read(value) for value in values]
 
 

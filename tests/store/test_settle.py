@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from factories import LEASE, START, error_info, new_command
-from virtual_store import VirtualStore
+from virtual_store import VirtualStore, schema_of
 
 from durex_core.model import ErrorInfo, PastAttempt, State
 from durex_core.rules.lifecycle import decide
@@ -353,3 +353,6 @@ def test_every_terminal_state_can_be_stored(store: VirtualStore):
             attempt = store.start()
             assert store.write(Settlement(attempt, state, "by hand"))
             assert store.get(attempt.id).state is state
+            with store.database.autocommit() as connection:
+                kept = f"SELECT retention FROM {schema_of(connection)}finished_commands WHERE id = '{attempt.id}'"
+                assert connection.select(kept) == [{"retention": state.retention}]
