@@ -20,8 +20,8 @@ SELECT
     commands.id, name, queue, ended.value ->> 'state', priority, ready_at, attempt, retries, run, lease_number,
     started_at, :now, created_at, timeout_seconds, dead_letter, parent_id, worker, correlation_id, unique_key,
     idempotency_key, iif(ended.value ->> 'state' = 'completed', 'completed', 'attention'), payload, backoff, tags,
-    history, ended.value -> 'result', ended.value -> 'error', deadline_at, expires_at, extras, progress, join_id,
-    awaits, children, ended.value -> 'recovery'
+    history, coalesce(ended.value -> 'result', 'null'), ended.value -> 'error', deadline_at, expires_at, extras,
+    progress, join_id, awaits, children, ended.value -> 'recovery'
 FROM json_each(:rows) AS ended
 JOIN commands
   ON commands.id = ended.value ->> 'id'
