@@ -29,7 +29,9 @@ class Fences:
             return run()
         before = self._storage.steps
         found = run()
-        claims = {(str(row["id"]), row["lease_number"]) for row in parameters["rows"]}
+        told = parameters["rows"]
+        told = told.by_row() if isinstance(told, rows.Columns) else told
+        claims = {(str(row["id"]), row["lease_number"]) for row in told}
         now = rows.to_microseconds(self._world.now)
         for command_id, lease, lease_end, became in self._storage.left_started(before):
             if (command_id, lease) not in claims:
