@@ -154,6 +154,12 @@ def test_an_upcast_that_does_not_help_is_named_beside_the_first_fault(
 async def later(payload: Any) -> Any: ...
 
 
+def take_anything(payload: Any) -> None: ...
+
+
+def take_an_object(payload: object) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("function", "upcast", "reason"),
     [
@@ -165,6 +171,8 @@ async def later(payload: Any) -> Any: ...
             "would never be called, as any payload fits; annotate the handler's payload",
         ),
         (lambda: None, from_text, "would never be called"),
+        (take_anything, from_text, "would never be called"),
+        (take_an_object, from_text, "would never be called"),
     ],
 )
 def test_an_upcast_that_cannot_work_is_refused(registry: Registry, function: Any, upcast: Any, reason: str):
