@@ -98,6 +98,10 @@ class Observers(Observer):
             self._observers.remove(observer)
             self._sort()
 
+    def is_heard(self, what: str) -> bool:
+        """Say whether somebody hears of this, by the name of its method."""
+        return bool(self._hearers[what])
+
     def enqueued(self, commands: Sequence[NewCommand]) -> None:
         """Tell all."""
         self._tell("enqueued", commands)

@@ -17,7 +17,7 @@ from durex_core.execution.commits import announced
 from durex_core.handlers.options import are_bare
 from durex_core.ids import new_id, new_ids
 from durex_core.model import Enqueued, NewCommand
-from durex_core.observer import Observer
+from durex_core.observer import Observers
 from durex_core.operations.wake import Wake
 from durex_core.registry import Registry
 from durex_core.rules.wakes import Due
@@ -26,12 +26,14 @@ from durex_core.store import bulk
 from durex_core.store.database import Connection, Database
 
 _BLOCK = 250
+_FIRST_BLOCK = 50
+_BLOCK_BYTES = 1024 * 1024
 _name = attrgetter("name")
 
 
-def suits(database: Database, registry: Registry, specs: Sequence[Spec], observers: Observer) -> bool:
+def suits(database: Database, registry: Registry, specs: Sequence[Spec], observers: Observers) -> bool:
     """Whether specs can be stored so: there are many, nobody wants to hear of each, and nothing is current here."""
-    if len(specs) < bulk.LEAST or database.dialect != "postgres" or observers:
+    if len(specs) < bulk.LEAST or database.dialect != "postgres" or observers.is_heard("enqueued"):
         return False
     is_bound = current.correlation_id() or current.traceparent()
     return not is_bound and are_bare(specs) and set(map(_name, specs)) <= set(registry.names)
@@ -68,21 +70,24 @@ def _due(templates: Mapping[str, NewCommand], counts: Mapping[str, int]) -> dict
 
 def _blocks(registry: Registry, specs: Sequence[Spec], enqueued: list[Enqueued]) -> Iterator[bulk.Block]:
     """Yield the names, the ids and the payloads of the commands, and note their answers."""
-    for at in range(0, len(specs), _BLOCK):
-        some = specs[at : at + _BLOCK]
+    at, count = 0, _FIRST_BLOCK
+    while some := specs[at : at + count]:
         try:
             texts = registry.payload_texts(some)
         except InvalidSpec:
-            _refuse(registry, specs, at)
+            _refuse(registry, specs, at, count)
             raise
         ids = new_ids(len(some))
         yield map(_name, some), ids, texts
         enqueued += map(Enqueued, ids, repeat(object=True))
+        at += count
+        # By the bytes of this one, so that a block of large payloads is not held in memory several times.
+        count = max(1, min(_BLOCK, _BLOCK_BYTES * len(some) // sum(map(len, texts))))
 
 
-def _refuse(registry: Registry, specs: Sequence[Spec], at: int) -> None:
+def _refuse(registry: Registry, specs: Sequence[Spec], at: int, count: int) -> None:
     """Refuse the first of a block's specs that is at fault, with all that there is to say of it."""
-    for place, spec in enumerate(specs[at : at + _BLOCK], at):
+    for place, spec in enumerate(specs[at : at + count], at):
         try:
             registry.prepare(spec, new_id())
         except InvalidSpec as error:

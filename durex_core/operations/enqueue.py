@@ -11,7 +11,7 @@ from durex_core.errors import InvalidSpec
 from durex_core.execution.commits import announced
 from durex_core.ids import new_ids
 from durex_core.model import Enqueued, NewCommand
-from durex_core.observer import Observer, told_of_failures
+from durex_core.observer import Observer, Observers, told_of_failures
 from durex_core.operations import bulk
 from durex_core.operations.wake import Wake
 from durex_core.registry import Registry
@@ -29,7 +29,7 @@ def enqueue(
     wake: Wake,
     specs: Sequence[Spec],
     *,
-    observers: Observer,
+    observers: Observers,
     connection: Any = None,
 ) -> list[Enqueued]:
     """Store commands, all or none, and answer in the order of the specs.

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from durex_core.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable, InvalidSpec
 from durex_core.model import Enqueued
-from durex_core.observer import Observer
+from durex_core.observer import Observers
 from durex_core.operations.enqueue import enqueue
 from durex_core.operations.wake import Wake
 from durex_core.registry import Registry
@@ -27,7 +27,7 @@ def ensure(
     registry: Registry,
     wake: Wake,
     *,
-    observers: Observer,
+    observers: Observers,
     delay: timedelta | None = None,
 ) -> Sequence[Enqueued]:
     """Enqueue each permanent command that has no live one, to run after a delay; return those that were created.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from durex_core.errors import DatabaseUnavailable
 from durex_core.model import RetentionPolicy
-from durex_core.observer import Observer
+from durex_core.observer import Observers
 from durex_core.operations.permanent import ensure
 from durex_core.operations.schema import publish
 from durex_core.operations.wake import Wake
@@ -34,7 +34,7 @@ def tick(
     registry: Registry,
     wake: Wake,
     policy: RetentionPolicy,
-    observers: Observer | None = None,
+    observers: Observers | None = None,
 ) -> dict[str, object]:
     """Do one round and return what it did, for the log.
 
@@ -43,7 +43,7 @@ def tick(
         WakesRefused: the wakes of work that is due could not be sent.
     """
     queues = registry.queues
-    told = observers or Observer()
+    told = observers or Observers()
     _wait(database, wake, queues)
     rescued = rescue(database)
     begun = ensure(database, registry, wake, observers=told)

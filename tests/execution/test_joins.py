@@ -144,8 +144,9 @@ def end_early(app, stage, why):
     ((command_id,),) = wait_until(lambda: stage.run("SELECT id FROM commands WHERE name = 'bad'"))
     wait_until(lambda: len(stage.finished("part")) == 2)
     if why == "expired":
+        # Its time is over before it is due: nobody may claim it in between.
+        stage.run("UPDATE commands SET expires_at = created_at WHERE name = 'bad'")
         stage.make_due()
-        stage.run("UPDATE commands SET expires_at = ready_at WHERE name = 'bad'")
         app.wake.ready({})
     else:
         app.cancel(command_id)

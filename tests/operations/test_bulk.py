@@ -169,6 +169,35 @@ def test_many_are_stored_as_they_are_when_somebody_hears_of_each(app: Durex, cop
     assert [command.id for command in heard.new] == [each.id for each in listened]
 
 
+def test_who_hears_of_something_else_holds_nobody_up(app: Durex, copies: list[int]):
+    class Deaf(Observer):
+        def pruned(self, commands: int) -> None:
+            """Hear of this alone."""
+
+    with app.surroundings.observers.hearing(Deaf()):
+        app.enqueue_many(many())
+    assert copies == ([MANY] if app.database.dialect == "postgres" else [])
+
+
+def test_a_block_of_large_payloads_is_small(app: Durex, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(operations.bulk, "_BLOCK_BYTES", 1000)
+    blocks: list[int] = []
+    copy_alike = bulk.copy_alike
+
+    def counting(connection: Any, templates: Any, given: Any, **options: Any) -> None:
+        some = [tuple(map(list, block)) for block in given]
+        blocks.extend(len(ids) for _, ids, _ in some)
+        copy_alike(connection, templates, some, **options)
+
+    monkeypatch.setattr(bulk, "copy_alike", counting)
+    app.enqueue_many([Spec("greet", "x" * 98)] * 75 + [Spec("greet", "x" * 2000)] * 3 + [Spec("greet", "x" * 98)] * 200)
+    if app.database.dialect == "sqlite":
+        assert blocks == []  # it has no COPY
+    else:
+        # Of 100 bytes each, but three of 2,000.
+        assert (blocks[:5], sum(blocks)) == ([50, 10, 10, 10, 1], 278)
+
+
 def test_many_are_stored_as_each_alone(app: Durex):
     specs = of_all_sorts()
 
