@@ -58,7 +58,8 @@ LEAN = Competitor(
     side="lean_side",
     setting=(
         "the leanest SQL that claims and moves rows of durex's width: ids made by the client, a claim by priority and"
-        " age that writes a lease, fenced outcomes as one JSON document; batches of 1,000, one round trip each"
+        " age that writes a lease, fenced outcomes as one JSON document; batches of 1,000, one round trip each."
+        " Elsewhere: COPY, with an index by id and one for claims"
     ),
     package=None,
     environment=None,
