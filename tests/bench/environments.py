@@ -78,8 +78,12 @@ def folder() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """Return the variables of a side's process: those of this one, but for what would change a side's settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DUREX_", "PG"))}
+    """Return the variables of a side's process: those of this one, but for what would change a side's settings.
+
+    Bytecode is kept, whatever is said here: to compile what is imported is no part of importing it.
+    """
+    changing = ("DUREX_", "PG", "PYTHONDONTWRITEBYTECODE")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(changing)}
     return {**kept, "PYTHONPATH": os.pathsep.join((str(ROOT / "tests"), str(ROOT)))}
 
 
