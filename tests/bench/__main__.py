@@ -43,9 +43,9 @@ def main(arguments: Sequence[str]) -> int:
             results = _measure(chosen, options.repeat, failures)
         finally:
             databases.close()
+        (folder() / "results.json").write_text(json.dumps(results, indent=1))
         text = report(chosen, results, BUDGETS, server=databases.server, notes=[*notes, *failures])
     _say(text)
-    (folder() / "results.json").write_text(json.dumps(results, indent=1))
     (options.report or folder() / "benchmarks.md").write_text(text)
     _plot(options.plot or folder() / "benchmarks.svg", chosen, results)
     return 1 if failures else 0

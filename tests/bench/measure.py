@@ -55,7 +55,7 @@ def summarise(rounds: Rounds, who: str, figure: str, reference: str) -> Summary:
     """Summarise a figure of one competitor."""
     values = [figures[figure] for figures in rounds[who]]
     others = rounds.get(reference)
-    ratio = _ratio(rounds[who], others, figure) if others and figure in others[0] else None
+    ratio = _ratio(rounds[who], others, figure) if others and all(each.get(figure) for each in others) else None
     return Summary(statistics.median(values), min(values), max(values), ratio)
 
 

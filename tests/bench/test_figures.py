@@ -53,3 +53,8 @@ def test_a_scenario_that_failed_for_all_is_no_table():
 
 def test_the_plot_shows_ratios():
     assert shares(DRAIN, ROUNDS)["ratios"] == {"limit": 1, "durex": pytest.approx(0.6)}
+
+
+def test_what_is_nothing_for_the_reference_has_no_ratio():
+    rounds = {"durex": [{"grown": 2.0}], "bare": [{"grown": 0.0}]}
+    assert summarise(rounds, "durex", "grown", "bare").ratio is None
