@@ -1,6 +1,7 @@
 """Observers: whoever wants to hear of what durex does, such as metrics, error trackers and audit logs."""
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -77,16 +78,17 @@ class Observers(Observer):
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
         """Begin with some."""
         self._observers = list(observers)
-        self._hearers: dict[str, tuple[Callable[..., None], ...]] = {}
-        self._sort()
+        self._lock = threading.Lock()
+        self._hearers = self._sorted()
 
     def __len__(self) -> int:
         return len(self._observers)
 
     def add(self, observer: Observer) -> None:
         """Let another one hear of everything from here on."""
-        self._observers.append(observer)
-        self._sort()
+        with self._lock:
+            self._observers.append(observer)
+            self._hearers = self._sorted()
 
     @contextmanager
     def hearing(self, observer: Observer) -> Iterator[None]:
@@ -95,8 +97,9 @@ class Observers(Observer):
         try:
             yield
         finally:
-            self._observers.remove(observer)
-            self._sort()
+            with self._lock:
+                self._observers.remove(observer)
+                self._hearers = self._sorted()
 
     def is_heard(self, what: str) -> bool:
         """Say whether somebody hears of this, by the name of its method."""
@@ -130,9 +133,9 @@ class Observers(Observer):
         """Tell all."""
         self._tell("store_failed", operation, error)
 
-    def _sort(self) -> None:
-        """See who hears of what."""
-        self._hearers = {
+    def _sorted(self) -> dict[str, tuple[Callable[..., None], ...]]:
+        """Return who hears of what."""
+        return {
             what: tuple(
                 hears for each in self._observers if getattr(hears := getattr(each, what), "__func__", None) is not deaf
             )

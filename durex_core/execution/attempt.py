@@ -30,9 +30,9 @@ def returned(registry: Registry, command: Command, value: Any) -> Outcome:
         InvalidSpec: a command that was to follow was refused.
         InvalidResult: the result is not plain JSON or too large, or it cannot be had here.
     """
+    if value is None:
+        return _NOTHING
     match value:
-        case None:
-            return _NOTHING
         case Repeat(result=result, delay=delay, payload=payload):
             return Repeated(
                 following.plain_result(registry, result),

@@ -103,9 +103,9 @@ class HandlerTurn(Turn):
             limiter.release(command.name)
             return Released("it ended before it began")
         running.began_at_seconds = monotonic_seconds()
-        self.limit = limit_of(running)
-        if self.limit is not None and self.limit.time <= timedelta(0):
-            return self.limit.outcome  # its time was over while it stood in line
+        limit = self.limit = limit_of(running, command)
+        if limit is not None and limit.time <= timedelta(0):
+            return limit.outcome  # its time was over while it stood in line
         setting.surroundings.observers.started(command)
         return None
 
@@ -166,7 +166,7 @@ class HookTurn(Turn):
 
     def opened(self) -> Outcome | None:
         """Name its limit: no deadline binds an ending."""
-        self.limit = limit_of(self._running, with_deadline=False)
+        self.limit = limit_of(self._running, self._running.command, with_deadline=False)
         return None
 
     def call(self) -> Any:
@@ -188,9 +188,8 @@ class HookTurn(Turn):
         self._conclude(self._running, self._settlement, outcome)
 
 
-def limit_of(running: Running, *, with_deadline: bool = True) -> Limit | None:
+def limit_of(running: Running, command: Command, *, with_deadline: bool = True) -> Limit | None:
     """Return the narrowest of a turn's limits, as it begins."""
-    command = running.command
     if command.timeout is None and command.deadline_at is None and running.within is None:
         return None
     times = [time for time in (command.timeout, running.time_left) if time is not None]

@@ -46,6 +46,7 @@ class Line:
             if not turn.has_ended:
                 return turn
             turns.popleft()
+            self._note_rest()
         return None
 
     def join(self, turns: "Sequence[Turn]", now_seconds: float, *, is_urgent: bool) -> None:
@@ -61,8 +62,7 @@ class Line:
         self._side_by_side -= 1
         # What is given back says nothing of how quick handlers are.
         self._ended += not isinstance(outcome, Released)
-        if not (self._turns or self._side_by_side):
-            self._busy_seconds += monotonic_seconds() - self._busy_since_seconds
+        self._note_rest()
 
     def proceed(self) -> "Turn | None":
         """Begin what there is room for, until the next is one for a thread; return that one."""
@@ -84,3 +84,8 @@ class Line:
         self._turns.popleft()
         turn.has_begun = True
         self._side_by_side += 1
+
+    def _note_rest(self) -> None:
+        """Add up the time in which somebody was here, if it is over."""
+        if not (self._turns or self._side_by_side):
+            self._busy_seconds += monotonic_seconds() - self._busy_since_seconds

@@ -13,7 +13,7 @@ _log = logging.getLogger("durex_core.execution")
 def log_end(settlement: Settlement) -> None:
     """Tell how an attempt ended; a failure for good is a warning."""
     command, error = settlement.command, settlement.hook_error or settlement.error
-    is_for_good = settlement.state in _FOR_GOOD or settlement.hook_error
+    is_for_good = error and (settlement.state in _FOR_GOOD or settlement.hook_error)
     level = logging.WARNING if is_for_good else logging.INFO
     if not _log.isEnabledFor(level):
         return

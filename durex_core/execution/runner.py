@@ -141,7 +141,7 @@ class Runner:
 
     def settled(self, ended: Sequence[Ended]) -> None:
         """Hear from the writer what came of settlements."""
-        taken = [each for each in ended if not self._is_refused(*each)]
+        taken = [each for each in ended if isinstance(each[2], Written) or not self._is_refused(*each)]
         for running, settlement, written in taken:
             self._tell(running, settlement, written)
         with self._changed:

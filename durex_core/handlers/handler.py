@@ -127,4 +127,6 @@ class Handler:
 
     def arguments(self, context: AttemptFacts, payload: Any) -> list[Any]:
         """Return the handler's arguments, from a decoded payload."""
-        return [context] * self.takes_context + [payload] * self.takes_payload
+        if self.takes_context:
+            return [context, payload] if self.takes_payload else [context]
+        return [payload] if self.takes_payload else []
