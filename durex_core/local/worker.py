@@ -175,7 +175,9 @@ class Worker:
         return 0.0 if executed.is_more else self._next_due(queues)
 
     def _wanted(self, runner: Runner) -> int:
-        """Return how many commands to claim now."""
+        """Return how many commands to claim now; none any more once it is to stop."""
+        if self._is_stopping:
+            return 0
         pace = self._pace.look(runner.tally, monotonic_seconds())
         return to_claim(self._concurrency, runner.unsettled, pace)
 
