@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
+from types import FrameType, TracebackType
 from typing import Any
 
 from durex_core import strict_json
@@ -96,8 +97,22 @@ def describe(error: BaseException) -> ErrorInfo:
     return ErrorInfo(
         type=strict_json.clean_text(name)[:_MAX_MESSAGE],
         message=_text(lambda: str(error))[:_MAX_MESSAGE],
-        traceback=_text(lambda: "".join(traceback.format_exception(error)))[-_MAX_TRACEBACK:],
+        traceback=_text(lambda: "".join(traceback.format_exception(kind, error, _beyond_durex(error))))[
+            -_MAX_TRACEBACK:
+        ],
     )
+
+
+def _beyond_durex(error: BaseException) -> TracebackType | None:
+    """Leave out what led to the handler, or to the middleware around it: always the same, and long to describe."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None and _is_ours(trace.tb_frame):
+        trace = trace.tb_next
+    return trace
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_globals.get("__package__") == __package__
 
 
 def _text(read: Callable[[], str]) -> str:

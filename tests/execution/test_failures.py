@@ -199,6 +199,37 @@ def test_a_payload_that_no_longer_decodes_is_dead_lettered_at_once(app, other, w
     assert runs == []
 
 
+def test_a_traceback_begins_at_the_application(app, work, finished):
+    """What led to the handler is the same for all, and nothing that a reader could mend."""
+
+    @app.use
+    def around(_, call_next):
+        return call_next()
+
+    @app.command("raise")
+    def raising(number: int) -> None:
+        try:
+            int("x" * number)
+        except ValueError as error:
+            raise KeyError(number) from error
+
+    work()
+    told = finished(raising.enqueue(3)).error.traceback
+    cause, _, error = told.partition("The above exception was the direct cause")
+    assert "int(" in cause
+    frames = [line.strip() for line in error.splitlines() if line.lstrip().startswith("File ")]
+    assert [frame.rsplit(" ", 1)[-1] for frame in (frames[0], frames[-1])] == ["around", "raising"]
+
+
+def test_a_traceback_of_what_durex_itself_refused_says_where(app, work, finished):
+    @app.command("returns")
+    def returns() -> object:
+        return object()
+
+    work()
+    assert "File " in finished(returns.enqueue()).error.traceback
+
+
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_a_result_that_cannot_be_stored_fails_its_command_for_good(app, work, finished, is_async):
     app.registry.max_payload_bytes = 100_000
