@@ -45,7 +45,11 @@ class SqliteConnection:
     def _run(self, loaded: statements.Statement, parameters: Mapping[str, Any], make: Maker) -> list[Any]:
         bound = {name: to_sqlite(value) for name, value in parameters.items()}
         bound.setdefault("now", None)
-        with self.committing() if len(loaded.parts) > 1 else nullcontext(), _translated(loaded.name):
+        is_whole = len(loaded.parts) == 1
+        with nullcontext() if is_whole else self.committing(), _translated(loaded.name):
+            if not is_whole and bound["now"] is None:
+                # One moment for all parts: a lease that ends in between would hold for one and not for the next.
+                (bound["now"],) = self.raw.execute(statements.load("sqlite", "clock/read").parts[0], bound).fetchone()
             return [row for part in loaded.parts for row in self._rows(part, bound, make)]
 
     def poke(self) -> None:

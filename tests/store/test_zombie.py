@@ -6,19 +6,25 @@ become of its command meanwhile. Every write of an attempt names `(id, lease_num
 `finish.sql`, `repeat.sql`, `put_back.sql`, `heartbeat.sql` or `note.sql`.
 """
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from factories import LEASE, error_info, new_command
 from reports import REPORTS, failure_of_the_hook
 from virtual_store import VirtualStore, query, schema_of
 
+from durex_core.clock import monotonic_seconds
 from durex_core.model import Command, State
 from durex_core.rules.lifecycle import decide
 from durex_core.rules.outcomes import Failed, HandlerMissing, Released, Repeated, Returned
+from durex_core.store import commands
 from durex_core.store.commands import fence
-from durex_core.store.database import Database
+from durex_core.store.database import Database, open_database
+from durex_core.store.sqlite import SqliteConnection
 
 SECOND = timedelta(seconds=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -38,6 +44,33 @@ def test_a_rescued_attempt_cannot_finish(store: VirtualStore):
     assert (successor.attempt, successor.lease_number) == (2, 2)
     assert store.settle(successor, Returned("in time"))
     assert store.get(command_id).result == "in time"
+
+
+def test_a_lease_that_ends_while_its_settlement_is_written_holds_for_all_of_it_or_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """On SQLite a settlement is several statements: who is told that it held, and what is written, must agree."""
+    lease = timedelta(milliseconds=200)
+    database = open_database(f"sqlite:///{tmp_path}/slow.db")
+    database.migrate()
+    with database.autocommit() as connection:
+        command = new_command()
+        commands.enqueue(connection, [command])
+        (attempt,) = commands.claim(connection, [command.queue], limit=1, lease=lease, worker="slow").commands
+        ended_at = monotonic_seconds() + lease.total_seconds()
+        rows = SqliteConnection._rows
+
+        def slow(self: SqliteConnection, *part: Any) -> list[Any]:
+            answer = rows(self, *part)
+            threading.Event().wait(max(0.0, ended_at - monotonic_seconds()) + 0.01)
+            return answer
+
+        monkeypatch.setattr(SqliteConnection, "_rows", slow)
+        settled = commands.settle(connection, [decide(attempt, Returned("in time"), 0.5)])
+        monkeypatch.setattr(SqliteConnection, "_rows", rows)
+        state = commands.get(connection, attempt.id).state
+    database.close()
+    assert (settled.lost, state) == (set(), State.COMPLETED)
 
 
 # How an attempt may lose its lease. Each way starts an attempt, takes its command away, and returns the attempt.
